@@ -1,0 +1,1 @@
+"""How a stage runs over many units of work."""

@@ -1,0 +1,28 @@
+"""The errors that metacurate raises on purpose; each are one clear line for the user."""
+
+
+class MetacurateError(Exception):
+    """The work can't be done: an input is missing, broken or does not fit. Exit code 1."""
+
+
+class UsageError(MetacurateError, ValueError):
+    """The call itself is wrong: a value out of range, flags that contradict. Exit code 2."""
+
+
+class InputError(MetacurateError):
+    """One input is broken. A run records it, goes on with the others, and fails at the end."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        """Name the file and the cause.
+
+        Args:
+            source: path or URI of the input.
+            reason: what is wrong with it, in one line.
+        """
+        super().__init__(f"{source}: {reason}")
+        self.source = source
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type["InputError"], tuple[str, str]]:
+        """Rebuild from both arguments when the error crosses a process border."""
+        return type(self), (self.source, self.reason)

@@ -1,0 +1,1 @@
+"""From texts to the ids of the metadata entries they hold."""

@@ -1,0 +1,112 @@
+"""Compiled automata on disk: built once per metadata, then mapped by every process."""
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from metacurate.matching.automaton import FORMAT, Automaton
+
+log = logging.getLogger(__name__)
+
+MAGIC = b"metacurate automaton\n"
+ALIGNMENT = 64
+
+
+def cache_folder() -> Path:
+    """Where automata are kept: METACURATE_CACHE, else the user's cache folder (XDG)."""
+    if named := os.environ.get("METACURATE_CACHE"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "metacurate"
+
+
+def cache_path(digest: str, mode: str) -> Path:
+    """The file of one automaton.
+
+    Args:
+        digest: of the metadata, in hex. mode: the matching mode.
+
+    Returns:
+        A path that changes with the digest, the mode and the version of the format.
+    """
+    return cache_folder() / f"{digest[:32]}-{mode}-v{FORMAT}.automaton"
+
+
+def save_automaton(automaton: Automaton, path: Path) -> None:
+    """Write an automaton under a temporary name and rename it, in a folder of mode 0700.
+
+    A folder that can't be written costs time in later runs, and is reported, not fatal.
+
+    Args:
+        automaton: what to write. path: where to.
+    """
+    arrays = {field.name: getattr(automaton, field.name) for field in fields(automaton)}
+    header = {name: [a.dtype.str, list(a.shape)] for name, a in arrays.items()}
+    checksum = hashlib.sha256()
+    for array in arrays.values():
+        checksum.update(np.ascontiguousarray(array))
+    text = json.dumps({"arrays": header, "sha256": checksum.hexdigest()}).encode()
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+            try:
+                file.write(MAGIC + len(text).to_bytes(8, "little") + text)
+                for array in arrays.values():
+                    file.write(bytes(-file.tell() % ALIGNMENT))
+                    file.write(np.ascontiguousarray(array).data)
+                file.close()
+                os.replace(file.name, path)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+    except OSError as error:
+        log.warning("the automaton could not be kept for later runs: %s", error)
+
+
+def load_automaton(path: Path) -> Automaton | None:
+    """Map an automaton from its file.
+
+    Args:
+        path: where it may be.
+
+    Returns:
+        The automaton; None where there is no file, or a damaged one, which a message reports.
+    """
+    try:
+        content = np.memmap(path, np.uint8, mode="r")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        log.warning("%s can't be read and is built again: %s", path, error)
+        return None
+    try:
+        return _parse(content)
+    except (ValueError, KeyError, TypeError) as error:
+        log.warning("%s is damaged and is built again: %s", path, error)
+        return None
+
+
+def _parse(content: "np.memmap[tuple[int], np.dtype[np.uint8]]") -> Automaton:
+    start = len(MAGIC) + 8
+    if content[: len(MAGIC)].tobytes() != MAGIC:
+        raise ValueError("not an automaton")
+    size = int.from_bytes(content[len(MAGIC) : start].tobytes(), "little")
+    header = json.loads(content[start : start + size].tobytes())
+    position = start + size
+    arrays = {}
+    checksum = hashlib.sha256()
+    for name, (kind, shape) in header["arrays"].items():
+        position += -position % ALIGNMENT
+        length = int(np.prod(shape)) * np.dtype(kind).itemsize
+        array = np.asarray(content[position : position + length]).view(kind).reshape(shape)
+        checksum.update(array)
+        arrays[name] = array
+        position += length
+    if checksum.hexdigest() != header["sha256"]:
+        raise ValueError("its checksum does not fit")
+    return Automaton(**arrays)

@@ -1,0 +1,53 @@
+"""The Arrow schema of every table that one part of metacurate hands to another."""
+
+from typing import Final
+
+import pyarrow as pa
+
+METADATA: Final = pa.schema(
+    [
+        pa.field("entry", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("score", pa.float64()),
+        pa.field("language", pa.string()),
+    ]
+)
+"""metadata.parquet: the row number is the entry id."""
+
+COUNTS: Final = pa.schema(
+    [
+        pa.field("entry_id", pa.uint32(), nullable=False),
+        pa.field("entry", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("count", pa.uint64(), nullable=False),
+    ]
+)
+"""counts.parquet: all entries, zero counts too; totals and digests in the file's metadata."""
+
+ENTRIES: Final = pa.list_(pa.field("item", pa.uint32(), nullable=False))
+"""A text's entry ids, ascending."""
+
+CURATED: Final = pa.schema(
+    [
+        pa.field("entries", ENTRIES, nullable=False),
+        pa.field("probability", pa.float64(), nullable=False),
+        pa.field("min_threshold", pa.float64(), nullable=False),
+    ]
+)
+"""curated/*.parquet: what is added to the pool's own columns."""
+
+SHARDS: Final = pa.schema(
+    [
+        pa.field("input", pa.string(), nullable=False),
+        pa.field("first_row", pa.int64(), nullable=False),
+        pa.field("rows_read", pa.int64(), nullable=False),
+        pa.field("kept", pa.int64()),
+        pa.field("balanced_away", pa.int64()),
+        pa.field("unmatched", pa.int64()),
+        pa.field("invalid", pa.int64(), nullable=False),
+        pa.field("seconds", pa.float64(), nullable=False),
+        pa.field("output", pa.string()),
+        pa.field("error", pa.string()),
+    ]
+)
+"""shards.parquet: a row for each unit of work; fates are null where a stage decides none."""
