@@ -27,10 +27,10 @@ class MatchCounts:
     """What counting the matches of some texts gives.
 
     Attributes:
-        values: uint64[entries], number of texts that match each entry.
+        values: uint64[entries], number of texts that match each entry (added to what was there).
         texts: number of texts, without null ones.
         matched_texts: number of texts that match at least one entry.
-        matches: sum of `values`.
+        matches: sum over these texts of their number of entries.
     """
 
     values: npt.NDArray[np.uint64]
@@ -87,11 +87,12 @@ class Matcher:
             raise UsageError("more than 2^31 - 1 matches at once: match fewer texts at a time")
         return pa.concat_arrays(parts) if parts else pa.array([], ENTRIES)
 
-    def count(self, texts: Texts) -> MatchCounts:
+    def count(self, texts: Texts, values: npt.NDArray[np.uint64] | None = None) -> MatchCounts:
         """Count how many texts match each entry.
 
         Args:
             texts: as for `match`.
+            values: uint64[entries] to add to, zeros where none are given.
 
         Returns:
             The counts.
@@ -99,7 +100,8 @@ class Matcher:
         Raises:
             UsageError: when `texts` holds no strings.
         """
-        values = np.zeros(len(self.metadata), np.uint64)
+        if values is None:
+            values = np.zeros(len(self.metadata), np.uint64)
         seen = matched = matches = 0
         for array in string_arrays(texts):
             _, n_matches, n_matched, _ = self._run(array, counts=values)
