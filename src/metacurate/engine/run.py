@@ -1,0 +1,159 @@
+"""Run a stage: plan, skip what is done, map over workers, record, account."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from threading import Event
+
+import pyarrow as pa
+
+from metacurate.engine.local import default_workers, map_threads
+from metacurate.engine.manifest import MANIFEST, Records
+from metacurate.engine.progress import Progress
+from metacurate.engine.stage import Stage, Unit, UnitRecord
+from metacurate.errors import InputError, MetacurateError, UsageError
+
+log = logging.getLogger(__name__)
+
+TASKS_PER_WORKER = 8  # so that workers end together, and a kill costs little
+UNITS_PER_TASK = 64  # at the most, for the same reason
+LISTED = 20  # failures that an error names
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of a stage left.
+
+    Attributes:
+        records: of all units, in the order of the plan.
+        partials: files that add up to the stage's result.
+        resumed: number of units that an earlier run had done.
+    """
+
+    records: list[UnitRecord]
+    partials: list[Path]
+    resumed: int
+
+    @property
+    def errors(self) -> list[UnitRecord]:
+        """Records of units that failed, or that had corrupt rows."""
+        return [record for record in self.records if record.error is not None]
+
+
+class CorruptInputError(MetacurateError):
+    """Some inputs were corrupt; all others are done and recorded."""
+
+    def __init__(self, stage: str, errors: Sequence[UnitRecord]) -> None:
+        """List the failures, a line each.
+
+        Args:
+            stage: its name. errors: the records that hold one.
+        """
+        self.errors = list(errors)
+        lines = list(dict.fromkeys(f"{r.source}: {r.error}" for r in errors))
+        if len(lines) > LISTED:
+            lines[LISTED:] = [f"and {len(lines) - LISTED} more, listed in shards.parquet"]
+        if len(lines) == 1:
+            super().__init__(lines[0])
+        else:
+            super().__init__(f"{stage}: {len(errors)} units had errors\n" + "\n".join(lines))
+
+
+def run(
+    stage: Stage,
+    out: Path,
+    *,
+    progress: Progress,
+    workers: int | None = None,
+    outputs: str = "curated",
+) -> Outcome:
+    """Bring a stage to its end in an output folder, from wherever an earlier run left it.
+
+    Broken inputs are recorded, and the others are finished; the caller decides what they mean.
+
+    Args:
+        stage: what to do.
+        out: the output folder, locked by the caller.
+        progress: told of rows that are done.
+        workers: number of threads; all cores without it.
+        outputs: name of the folder for the units' files.
+
+    Returns:
+        The records and partial results of all units.
+
+    Raises:
+        UsageError: for fewer than one worker.
+        MetacurateError: when results can't be written.
+    """
+    workers = default_workers() if workers is None else workers
+    if workers < 1:
+        raise UsageError(f"{workers} workers can't work: at least 1 is needed")
+    units = stage.units()
+    records = Records(out, stage)
+    done = {record.unit: record for record in records.load((u.name for u in units), out / outputs)}
+    resumed = len(done)
+    pending = [unit for unit in units if unit.name not in done]
+    if pending:
+        (out / MANIFEST).unlink(missing_ok=True)
+    if resumed:
+        log.info("%s: %d of %d units were done before", stage.name, resumed, len(units))
+
+    def work(task_units: Sequence[Unit], stop: Event) -> tuple[list[UnitRecord], pa.Table]:
+        task = stage.task(out / outputs)
+        made = []
+        for unit in task_units:
+            if stop.is_set():
+                break
+            made.append(_attempt(task.process, unit))
+            progress.advance(unit.rows)
+        return made, task.partial()
+
+    progress.start(stage.name, sum(unit.rows for unit in pending))
+    for made, partial in map_threads(work, list(_tasks(pending, workers)), workers):
+        records.add(made, partial)
+        done.update((record.unit, record) for record in made)
+    progress.end()
+    records.drop_others()
+    return Outcome([done[unit.name] for unit in units], records.partials(), resumed)
+
+
+def _attempt(process: Callable[[Unit], UnitRecord], unit: Unit) -> UnitRecord:
+    began = time.monotonic()
+    try:
+        if unit.problem is not None:
+            raise InputError(unit.source, unit.problem)
+        return process(unit)
+    except InputError as error:
+        return UnitRecord(
+            unit=unit.name,
+            source=unit.source,
+            first_row=unit.first_row,
+            rows_read=0,
+            invalid=0,
+            seconds=time.monotonic() - began,
+            error=error.reason,
+            failed=True,
+        )
+
+
+def _tasks(units: Sequence[Unit], workers: int) -> Iterator[list[Unit]]:
+    """Group units that follow one another; those of one row group as few times as is useful.
+
+    A reader can't jump into a row group, so each task that begins inside one decodes the rows
+    before it: one row group is cut into no more tasks than there are workers.
+    """
+    size = min(UNITS_PER_TASK, max(1, len(units) // (workers * TASKS_PER_WORKER)))
+    task: list[Unit] = []
+    for _, group in groupby(units, key=lambda unit: (unit.source, unit.anchor)):
+        members = list(group)
+        piece = max(1, -(-len(members) // workers))
+        for start in range(0, len(members), piece):
+            task.extend(members[start : start + piece])
+            if len(task) >= size:
+                yield task
+                task = []
+    if task:
+        yield task

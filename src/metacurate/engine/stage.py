@@ -1,0 +1,125 @@
+"""What a stage is: the work on many units, described apart from who runs it."""
+
+import hashlib
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A range of rows of one input file: the smallest piece of work.
+
+    Attributes:
+        source: path or URI of the input.
+        identity: what changes when the input's content does (size and time, or an ETag).
+        first_row: of the range.
+        rows: number of rows.
+        anchor: the row where reading has to begin: the first of its row group.
+        problem: why the input can't be worked on, found while planning; None for a good one.
+    """
+
+    source: str
+    identity: str
+    first_row: int
+    rows: int
+    anchor: int
+    problem: str | None = None
+
+    @cached_property
+    def name(self) -> str:
+        """Names the unit's outputs: the input's stem, a hash of its identity, and the range."""
+        stem = re.sub(r"[^A-Za-z0-9._-]", "_", Path(self.source).stem)[:80]
+        identity = hashlib.sha256(f"{self.source}\0{self.identity}".encode()).hexdigest()[:12]
+        return f"{stem}-{identity}-{self.first_row:09d}-{self.first_row + self.rows:09d}"
+
+
+@dataclass(frozen=True)
+class UnitRecord:
+    """What became of a unit: every one of its rows, the time, and the error if there was one.
+
+    Attributes:
+        unit: its name.
+        source: path or URI of the input.
+        first_row: of the unit.
+        rows_read: rows that were read.
+        kept, balanced_away, unmatched: rows by fate; None where the stage decides none.
+        invalid: rows without a url or text, or whose text is no UTF-8.
+        seconds: time it took.
+        output: name of the file made of it, or None.
+        error: one line, about some of its rows, or where it `failed` about the whole unit.
+        failed: True where the unit has no result.
+    """
+
+    unit: str
+    source: str
+    first_row: int
+    rows_read: int
+    invalid: int
+    seconds: float
+    kept: int | None = None
+    balanced_away: int | None = None
+    unmatched: int | None = None
+    output: str | None = None
+    error: str | None = None
+    failed: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """The record's fields."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Self:
+        """Read what `to_json` made."""
+        return cls(**fields)
+
+
+class Task(ABC):
+    """One worker's pass over several units, with what it adds up on the way."""
+
+    @abstractmethod
+    def process(self, unit: Unit) -> UnitRecord:
+        """Turn a unit into its outputs: pure and idempotent.
+
+        Raises:
+            InputError: when the unit's input is broken; nothing of it is added up then.
+        """
+
+    @abstractmethod
+    def partial(self) -> pa.Table:
+        """What was added up over the units that were processed."""
+
+
+class Stage(ABC):
+    """A kind of work on all units. Implementations are frozen dataclasses.
+
+    A run is keyed by the stage's name and configuration, and by each unit's name: so changed
+    inputs or flags redo what they must, and never mix.
+    """
+
+    name: str
+
+    @abstractmethod
+    def configuration(self) -> dict[str, Any]:
+        """All that the result depends on besides the units, as JSON."""
+
+    @abstractmethod
+    def units(self) -> Sequence[Unit]:
+        """The units of the work, in a stable order."""
+
+    @abstractmethod
+    def task(self, outputs: Path) -> Task:
+        """Begin a pass of one worker, which writes its files into the folder `outputs`."""
+
+    @property
+    def key(self) -> str:
+        """Hash of the configuration, in hex."""
+        text = json.dumps(self.configuration(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
