@@ -155,6 +155,9 @@ def list_arrays(matches: pa.ListArray) -> tuple[npt.NDArray[np.int32], npt.NDArr
     Returns:
         int32[texts + 1] offsets, and the uint32 values that they point into.
     """
+    offsets = matches.offsets.to_numpy()
     if matches.null_count:
-        matches = pa.array(matches.to_pylist(), matches.type).fill_null([])
-    return matches.offsets.to_numpy(), matches.values.to_numpy()
+        null = matches.is_null().to_numpy(zero_copy_only=False)
+        if np.diff(offsets)[null].any():  # Arrow lets a null list cover values
+            return list_arrays(pa.array([ids or [] for ids in matches.to_pylist()], matches.type))
+    return offsets, matches.values.to_numpy()

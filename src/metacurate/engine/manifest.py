@@ -46,9 +46,22 @@ def claim(out: Path, configuration: dict[str, Any]) -> None:
                 "choose another folder, or remove it"
             )
         return
-    if any(child.name != WORK for child in out.iterdir()):
-        raise UsageError(f"{out} is not empty, and holds no run of metacurate")
     write_json(path, configuration)
+
+
+def refuse_foreign(out: Path) -> None:
+    """Refuse an output folder that holds something that no run of metacurate made.
+
+    Args:
+        out: the output folder; may be missing or empty.
+
+    Raises:
+        UsageError: naming it.
+    """
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file, not a folder")
+    if out.exists() and any(out.iterdir()) and not work_folder(out).exists():
+        raise UsageError(f"{out} is not empty, and holds no run of metacurate")
 
 
 class Records:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import fsspec
 import pyarrow as pa
@@ -194,28 +194,26 @@ class Reader:
             skip -= batch.num_rows
 
 
-def valid_texts(array: pa.Array) -> tuple[pa.Array, str | None]:
+def valid_texts(array: pa.Array) -> tuple[pa.Array, list[int]]:
     """Bring a column of texts into a plain form, and take out those that are no UTF-8.
 
     Args:
         array: string, large_string or string_view, plain or dictionary-encoded.
 
     Returns:
-        A string or large_string array, null where a row is no UTF-8; and what is wrong with
-        the first such row, or None.
+        A string or large_string array, null where a row is no UTF-8; and the positions of
+        these rows.
     """
     (texts,) = string_arrays(array)
     try:
         texts.validate(full=True)
     except pa.ArrowInvalid:
-        pass
-    else:
-        return texts, None
-    raw = texts.cast(pa.large_binary()).to_pylist()
-    good = [value is not None and _is_utf8(value) for value in raw]
-    bad = [i for i, value in enumerate(raw) if value is not None and not good[i]]
-    kept = pa.array([value if ok else None for value, ok in zip(raw, good, strict=True)])
-    return kept.cast(pa.large_string()), f"{len(bad)} rows are no UTF-8, the first is row {bad[0]}"
+        raw = texts.cast(pa.large_binary()).to_pylist()
+        bad = [i for i, value in enumerate(raw) if value is not None and not _is_utf8(value)]
+        for i in bad:
+            raw[i] = None
+        return pa.array(raw, pa.large_binary()).cast(pa.large_string()), bad
+    return texts, []
 
 
 def id_texts(array: pa.Array) -> pa.Array:
@@ -342,7 +340,7 @@ def is_text(kind: pa.DataType) -> bool:
     )
 
 
-def _refuse(files: Sequence[PoolFile]) -> None:
+def _refuse(files: Sequence[PoolFile]) -> NoReturn:
     more = f" (and {len(files) - 1} more files like it)" if len(files) > 1 else ""
     raise InputError(files[0].path, f"{files[0].problem}{more}")
 
