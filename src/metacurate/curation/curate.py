@@ -1,5 +1,6 @@
 """The main job and its steps: count a pool, sample it, or both; with all that is written."""
 
+import json
 import logging
 import tempfile
 import time
@@ -89,13 +90,15 @@ def count(
             )  # fmt: skip
     began = time.monotonic()
     folder_path = Path(out)
-    opened = Pool.open(
-        pool, url_column=url_column, text_column=text_column, id_column=id_column
-    )
+    opened = Pool.open(pool, url_column=url_column, text_column=text_column, id_column=id_column)
     _refuse_inside(folder_path, opened)
     refuse_foreign(folder_path)
     with lock(work_folder(folder_path)):
-        configuration = {"command": "count", **_columns(opened), **_matching(matcher)}
+        configuration = {
+            "command": "count",
+            **_inputs(pool, opened),
+            **_matching(matcher),
+        }
         claim(folder_path, configuration)
         counts, outcome = _count(opened, matcher, folder_path, workers, on_error, progress)
         summary = {
@@ -229,6 +232,22 @@ def read_counts(path: str | Path) -> Counts:
         raise InputError(str(file), f"can't be read: {reason}") from error
 
 
+def read_summary(out: str | Path) -> dict[str, Any]:
+    """Read the totals of a finished run.
+
+    Args:
+        out: its output folder.
+
+    Raises:
+        UsageError: when no finished run is there.
+    """
+    path = Path(out) / MANIFEST
+    if not path.is_file():
+        raise UsageError(f"{out} holds no finished run")
+    totals: dict[str, Any] = json.loads(path.read_text("utf-8"))["totals"]
+    return totals
+
+
 def _curate(
     command: str,
     source: Source,
@@ -271,7 +290,7 @@ def _curate(
         matcher = Matcher(metadata, mode)
         configuration = {
             "command": command,
-            **_columns(pool),
+            **_inputs(source, pool),
             **_matching(matcher),
             "threshold": threshold,
             "tail_share": share,
@@ -370,8 +389,13 @@ def _unit_totals(*outcomes: Outcome | None) -> dict[str, int]:
     }
 
 
-def _columns(pool: Pool) -> dict[str, Any]:
-    return {"id_column": pool.id_column, "text_column": pool.text_column}
+def _inputs(source: Source, pool: Pool) -> dict[str, Any]:
+    sources = [source] if isinstance(source, str | Path) else source
+    return {
+        "pool": sorted(s if "://" in s else str(Path(s).absolute()) for s in map(str, sources)),
+        "id_column": pool.id_column,
+        "text_column": pool.text_column,
+    }
 
 
 def _matching(matcher: Matcher) -> dict[str, Any]:

@@ -16,6 +16,7 @@ Array: TypeAlias = npt.NDArray[Any]
 FORMAT = 1  # of the arrays and the hashes that place rows in them: raise it with every change
 LONGEST_RUN = 48  # rows a look-up may have to read before another seed is tried
 SEEDS = 8
+MARKS, BLANKS = f"[{PUNCTUATION}]", f"[{WHITE_SPACE}]"
 
 
 @dataclass(frozen=True)
@@ -144,16 +145,29 @@ def string_buffers(texts: pa.Array) -> tuple[Array, Array]:
     return np.frombuffer(b"" if values is None else values, np.uint8), view
 
 
+def count_unreachable(entries: pa.StringArray) -> int:
+    """Count the entries that no text can match in mode `paper`.
+
+    A text's word holds no tab or line break, and a punctuation mark stands alone in it.
+
+    Args:
+        entries: the metadata.
+    """
+    return int(pc.sum(_unreachable(entries)).as_py() or 0)
+
+
+def _unreachable(entries: pa.StringArray) -> pa.BooleanArray:
+    return pc.match_substring_regex(entries, f"{BLANKS}|[^ ]{MARKS}|{MARKS}[^ ]")
+
+
 def _split_entries(entries: pa.StringArray, mode: Mode) -> tuple[Array, pa.ListArray]:
     """Ids (uint32) and words of the entries that can match some text."""
-    marks, blanks = f"[{PUNCTUATION}]", f"[{WHITE_SPACE}]"
     ids = np.arange(len(entries), dtype=np.uint32)
     if mode == "spaced":
-        entries = pc.replace_substring_regex(entries, f"({marks})", r" \1 ")
-        entries = pc.replace_substring_regex(entries, blanks, " ")
-    else:  # a text's word has no blank in it, and a mark stands alone: other entries never match
-        never = pc.match_substring_regex(entries, f"{blanks}|[^ ]{marks}|{marks}[^ ]")
-        ids = ids[~never.to_numpy(zero_copy_only=False)]
+        entries = pc.replace_substring_regex(entries, f"({MARKS})", r" \1 ")
+        entries = pc.replace_substring_regex(entries, BLANKS, " ")
+    else:
+        ids = ids[~_unreachable(entries).to_numpy(zero_copy_only=False)]
         entries = entries.take(pa.array(ids))
     return ids, pc.split_pattern(entries, " ")
 

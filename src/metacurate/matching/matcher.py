@@ -20,8 +20,6 @@ from metacurate.schema import ENTRIES
 Texts: TypeAlias = pa.Array | pa.ChunkedArray | Sequence[str | None]
 
 
-
-
 @dataclass(frozen=True)
 class MatchCounts:
     """What counting the matches of some texts gives.
@@ -126,7 +124,9 @@ class Matcher:
             raise UsageError("more than 2^31 - 1 matches at once: match fewer texts at a time")
         ids = pa.array(out[:n_out])
         mask = array.is_null() if array.null_count else None
-        return pa.ListArray.from_arrays(pa.array(ends.astype(np.int32)), ids, type=ENTRIES, mask=mask)
+        return pa.ListArray.from_arrays(
+            pa.array(ends.astype(np.int32)), ids, type=ENTRIES, mask=mask
+        )
 
     def _run(
         self,

@@ -305,7 +305,8 @@ def _find_column(files: Sequence[PoolFile], names: Sequence[str], what: str) -> 
     others = " or --id-column" if what == "url" else ""
     columns = ", ".join(first.schema.names) if first.schema is not None else ""
     raise InputError(
-        first.path, f"no {what} column found: name it with --{what}-column{others} (it has {columns})"
+        first.path,
+        f"no {what} column found: name it with --{what}-column{others} (it has {columns})",
     )
 
 
