@@ -57,7 +57,7 @@ def test_words_of_critical_lengths(length: int, mode: Mode) -> None:
     texts = [
         f"{'x' * before} {some}{behind}"
         for some in (word, *near, *others)
-        for before in (0, 1, *range(64 - length % 64, 66))
+        for before in range(66)
         for behind in ("", " ", ",", " y")
     ]
     agrees([word, f"{word} y"], texts, mode)
@@ -127,7 +127,9 @@ def test_words_of_the_same_64_bit_hash(mode: Mode) -> None:
 
 def test_word_whose_hash_is_an_empty_row() -> None:
     unknown = next(words_without_hash(seed=0))
-    agrees(["an entry", "0123456789" * 4], [unknown, f"an {unknown}", f"{unknown} an entry"], "paper")
+    agrees(
+        ["an entry", "0123456789" * 4], [unknown, f"an {unknown}", f"{unknown} an entry"], "paper"
+    )
 
 
 def test_words_of_the_same_hash_for_every_seed() -> None:
@@ -142,7 +144,7 @@ def test_words_of_the_same_hash_for_every_seed() -> None:
 @in_both_modes
 @pytest.mark.parametrize("seeds", [1, SEEDS], ids=["another seed helps", "no seed helps"])
 def test_entries_that_all_have_the_same_hash(seeds: int, mode: Mode) -> None:
-    words = [w for seed in range(seeds) for w in islice(words_without_hash(seed), LONGEST_RUN + 9)]
+    words = [w for seed in range(seeds) for w in islice(words_without_hash(seed), 2 * LONGEST_RUN)]
     entries = [word for i, word in enumerate(words) if i % 7]
     matcher = agrees(entries, [*words[:20], " ".join(words), " ".join(words[::-1])], mode)
     assert matcher.automaton.sizes[2] == min(seeds, SEEDS - 1)
@@ -261,7 +263,7 @@ def test_nothing_is_read_behind_the_buffer() -> None:
     view[page - len(text) : page] = np.frombuffer(text, np.uint8)
     mprotect = ctypes.CDLL(None).mprotect
     mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    assert mprotect(address + page, page, mmap.PROT_NONE if hasattr(mmap, "PROT_NONE") else 0) == 0
+    assert mprotect(address + page, page, 0) == 0  # PROT_NONE
     matcher = Matcher(Metadata.from_entries(["dog", "a-word-of-more-than-16-bytes"]))
     for length in range(len(text) + 1):  # a read behind the text would end the process
         values = pa.foreign_buffer(address + page - length, length, memory)
@@ -276,7 +278,7 @@ def test_nothing_is_read_behind_the_buffer() -> None:
 def test_entry_across_blocks_of_words(width: int, mode: Mode) -> None:
     filler = "x" * width
     entries = ["hot dog", "a very hot dog", "dog today", filler, f"{filler} a", "dog"]
-    fillers = [0, 1, *range(kernel.BLOCK - 2 * kernel.HEADROOM, kernel.BLOCK + 20, 3)]
+    fillers = [0, 1, *range(kernel.BLOCK - 2 * kernel.HEADROOM, kernel.BLOCK + 20)]
     texts = [f"{filler} " * n + "a very hot dog today" for n in fillers]
     agrees(entries, texts, mode)
 
@@ -294,7 +296,15 @@ def test_entry_across_blocks_of_words(width: int, mode: Mode) -> None:
 )
 def test_text_of_10_megabytes(part: str, times: int, mode: Mode) -> None:
     text = f"start {part * times} hot dog end"
-    entries = ["start", "hot dog", "hot dog end", "dog end x", "hot hot hot dog end", "end", "x" * 20]
+    entries = [
+        "start",
+        "hot dog",
+        "hot dog end",
+        "dog end x",
+        "hot hot hot dog end",
+        "end",
+        "x" * 20,
+    ]
     entries += ["x" * 10_000_000, "🌭 dog  a hot", " ! ", "!  ?", " " * 50]
     matcher = Matcher(Metadata.from_entries(entries), mode)
     assert matcher.match([text, "dog end", text]).to_pylist() == [
@@ -311,7 +321,11 @@ def test_number_of_distinct_matches(distinct: int, mode: Mode) -> None:
     words = [f"w{i}" for i in range(distinct)]
     backwards = " ".join(reversed(words))
     entries = [*words, *(f"{a} {b}" for a, b in zip(words[1:], words, strict=False))]
-    texts = [" ".join(words), f"{words[0]} {words[0]} " * 20 + backwards, f"{backwards} {backwards}"]
+    texts = [
+        " ".join(words),
+        f"{words[0]} {words[0]} " * 20 + backwards,
+        f"{backwards} {backwards}",
+    ]
     agrees(entries, [*texts, "w0", *texts], mode)
 
 

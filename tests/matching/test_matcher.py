@@ -99,7 +99,8 @@ def test_real_captions(concepts: Metadata, captions: list[str], mode: Mode) -> N
 
 
 @pytest.mark.parametrize(
-    ("mode", "texts"), [("paper", 30), ("spaced", 8)]  # spacing all entries for each text is slow
+    ("mode", "texts"),
+    [("paper", 30), ("spaced", 8)],  # spacing all entries for each text is slow
 )
 def test_a_few_real_captions(
     concepts: Metadata, captions: list[str], mode: Mode, texts: int
@@ -272,9 +273,7 @@ def test_tiny_metadata(entries: list[str], mode: Mode) -> None:
 
 
 @in_both_modes
-@given(
-    entries=lists_of_entries(SMALL), chunks=st.lists(st.lists(SMALL | st.none()), max_size=4)
-)
+@given(entries=lists_of_entries(SMALL), chunks=st.lists(st.lists(SMALL | st.none()), max_size=4))
 def test_count_is_what_match_implies(
     mode: Mode, entries: list[str], chunks: list[list[str | None]]
 ) -> None:

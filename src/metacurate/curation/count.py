@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from metacurate.errors import MetacurateError
-from metacurate.matching.matcher import Matcher, MatchCounts, Texts
+from metacurate.matching.matcher import MatchCounts, Matcher, Texts
 from metacurate.metadata.metadata import Metadata
 from metacurate.schema import COUNTS
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-
 from metacurate import __version__
 from metacurate.curation.balance import Balance
 from metacurate.curation.count import Counts

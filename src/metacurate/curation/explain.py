@@ -42,7 +42,7 @@ class Explainer:
         names = self.matcher.metadata.entries
         column = pa.array(texts, pa.large_string())
         matches = self.matcher.match(column)
-        told = [
+        told: list[dict[str, Any]] = [
             {
                 "text": text,
                 "entries": [self._entry(i, names[i].as_py()) for i in ids],

@@ -86,7 +86,7 @@ def draws(
         hash_seed,
         hashes,
     )
-    result: npt.NDArray[np.float64] = (hashes >> np.uint64(11)) * kernel.UNIT
+    result = (hashes >> np.uint64(11)).astype(np.float64) * kernel.UNIT
     for array in (left, right):
         if array.null_count:
             result[array.is_null().to_numpy(zero_copy_only=False)] = np.nan

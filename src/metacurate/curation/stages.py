@@ -49,7 +49,7 @@ class CountStage(Stage):
         """The pool's."""
         return self.pool.units
 
-    def task(self, outputs: Path) -> "CountTask":
+    def task(self, outputs: Path) -> "CountTask":  # noqa: ARG002
         """Begin to count; nothing is written into `outputs`."""
         return CountTask(self)
 
@@ -119,7 +119,7 @@ class SampleStage(Stage):
             "text_column": self.pool.text_column,
             "metadata": self.matcher.metadata.digest,
             "mode": self.matcher.mode,
-            "counts": hashlib.sha256(self.balance.counts).hexdigest(),
+            "counts": hashlib.sha256(self.balance.counts.data).hexdigest(),
             "threshold": self.balance.threshold,
             "seed": self.seed,
             "round": self.pool.round,

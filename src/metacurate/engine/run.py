@@ -111,11 +111,13 @@ def run(
             progress.advance(unit.rows)
         return made, task.partial()
 
-    progress.start(stage.name, sum(unit.rows for unit in pending))
+    if pending:
+        progress.start(stage.name, sum(unit.rows for unit in pending))
     for made, partial in map_threads(work, list(_tasks(pending, workers)), workers):
         records.add(made, partial)
         done.update((record.unit, record) for record in made)
-    progress.end()
+    if pending:
+        progress.end()
     records.drop_others()
     return Outcome([done[unit.name] for unit in units], records.partials(), resumed)
 

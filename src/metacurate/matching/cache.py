@@ -49,7 +49,7 @@ def save_automaton(automaton: Automaton, path: Path) -> None:
     header = {name: [a.dtype.str, list(a.shape)] for name, a in arrays.items()}
     checksum = hashlib.sha256()
     for array in arrays.values():
-        checksum.update(np.ascontiguousarray(array))
+        checksum.update(np.ascontiguousarray(array).data)
     text = json.dumps({"arrays": header, "sha256": checksum.hexdigest()}).encode()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -60,9 +60,9 @@ def save_automaton(automaton: Automaton, path: Path) -> None:
                     file.write(bytes(-file.tell() % ALIGNMENT))
                     file.write(np.ascontiguousarray(array).data)
                 file.close()
-                os.replace(file.name, path)
+                Path(file.name).replace(path)
             except BaseException:
-                os.unlink(file.name)
+                Path(file.name).unlink()
                 raise
     except OSError as error:
         log.warning("the automaton could not be kept for later runs: %s", error)
@@ -104,7 +104,7 @@ def _parse(content: "np.memmap[tuple[int], np.dtype[np.uint8]]") -> Automaton:
         position += -position % ALIGNMENT
         length = int(np.prod(shape)) * np.dtype(kind).itemsize
         array = np.asarray(content[position : position + length]).view(kind).reshape(shape)
-        checksum.update(array)
+        checksum.update(array.data)
         arrays[name] = array
         position += length
     if checksum.hexdigest() != header["sha256"]:

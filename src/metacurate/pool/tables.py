@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
@@ -373,7 +374,7 @@ def _cut_file(file: PoolFile) -> Iterator[Unit]:
                 yield unit(first, row - first, first)
             parts = -(-size // UNIT_ROWS)
             edges = [row + size * part // parts for part in range(parts + 1)]
-            for start, stop in zip(edges, edges[1:], strict=False):
+            for start, stop in pairwise(edges):
                 yield unit(start, stop - start, row)
             first = row + size
         elif row + size - first > UNIT_ROWS:
