@@ -15,7 +15,7 @@ from metacurate.matching import kernel
 from metacurate.matching.automaton import LONGEST_RUN, SEEDS
 from metacurate.matching.matcher import Matcher
 from metacurate.matching.oracle import match_by_substring
-from metacurate.matching.spacing import MODES, PUNCTUATION, WHITE_SPACE, Mode
+from metacurate.matching.spacing import MODES, PUNCTUATION, WHITE_SPACE, Mode, words_of
 from metacurate.metadata.metadata import Metadata
 
 in_both_modes = pytest.mark.parametrize("mode", MODES)
@@ -188,7 +188,7 @@ def test_entries_that_repeat_a_word(mode: Mode) -> None:
 
 @in_both_modes
 def test_all_runs_of_a_sentence(mode: Mode) -> None:
-    words = "the quick brown fox jumps over the lazy dog and the quick cat".split()
+    words = words_of(" the quick brown fox jumps over the lazy dog and the quick cat ")
     runs = {" ".join(words[i:j]): None for i in range(len(words)) for j in range(i + 1, 14)}
     texts = [" ".join(words[i:] + words[:i]) for i in range(len(words))]
     texts += [" ".join(words[:i] + ["slow"] + words[i:]) for i in range(len(words))]

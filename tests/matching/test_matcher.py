@@ -176,7 +176,7 @@ LAYOUTS = [
     pytest.param(partial(chunked, pa.string_view()), id="chunked string_view"),
     pytest.param(lambda: pa.chunked_array([sliced(pa.string())]), id="chunked slice"),
     pytest.param(
-        lambda: pa.chunked_array([dictionary(pa.int8(), TEXTS[:4]), dictionary(pa.int8(), TEXTS[4:])]),
+        lambda: pa.chunked_array([dictionary(pa.int8(), part) for part in (TEXTS[:4], TEXTS[4:])]),
         id="chunks with different dictionaries",
     ),
     pytest.param(partial(nulls_with_bytes, 32), id="string, nulls hold bytes"),

@@ -21,16 +21,12 @@ TEXTS = [
     ),
     pytest.param("a\tb\nc\rd", " a b c d ", ["a", "b", "c", "d"], id="white space"),
     pytest.param("a\r\nb", " a  b ", ["a", "", "b"], id="a Windows line end is two"),
-    pytest.param(
-        "it's (a) \"b-c\" #d", " it's (a) \"b-c\" #d ", ["it's", "(a)", '"b-c"', "#d"],
-        id="other marks stay inside words",
-    ),
-    pytest.param("a\xa0b\vc\fd\u2003e", " a\xa0b\vc\fd\u2003e ", ["a\xa0b\vc\fd\u2003e"],
-                 id="other white space stays inside words"),
-    pytest.param("日本、東京。", " 日本、東京。 ", ["日本、東京。"], id="marks of other scripts stay"),
+    pytest.param("it's (a) b-c", " it's (a) b-c ", ["it's", "(a)", "b-c"], id="other marks stay"),
+    pytest.param("a\xa0b\vc\fd", " a\xa0b\vc\fd ", ["a\xa0b\vc\fd"], id="other white space stays"),
+    pytest.param("日本、東京。", " 日本、東京。 ", ["日本、東京。"], id="marks of other scripts"),
     pytest.param("a\0b", " a\0b ", ["a\0b"], id="zero byte"),
     pytest.param("Straße 🌭", " Straße 🌭 ", ["Straße", "🌭"], id="beyond ASCII"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "spaced", "words"), TEXTS)
