@@ -189,7 +189,7 @@ def _draw(before: npt.NDArray[Any], after: npt.NDArray[Any], threshold: float) -
         .mark_line(strokeWidth=2.5)
         .encode(
             x=alt.X("rank:Q", title="concept, by rank", axis=alt.Axis(**log_axis)).scale(
-                type="log"
+                type="log", nice=False
             ),
             y=alt.Y("pairs:Q", title="pairs that hold it", axis=alt.Axis(**log_axis)).scale(
                 type="log"

@@ -5,12 +5,11 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from metacurate.curation import kernel
 from metacurate.errors import UsageError
 from metacurate.matching.automaton import string_buffers
-from metacurate.matching.matcher import Texts, string_arrays
+from metacurate.matching.matcher import Texts, string_arrays, without_nulls
 
 Purpose: TypeAlias = Literal["sample", "online", "caption", "dedup", "shuffle"]
 MAX_SEED = 2**64 - 1
@@ -81,8 +80,8 @@ def draws(
         raise UsageError(f"{len(left)} urls and {len(right)} texts are no pairs")
     hashes = np.empty(len(left), np.uint64)
     kernel.hash_pairs(
-        *string_buffers(_without_nulls(left)),
-        *string_buffers(_without_nulls(right)),
+        *string_buffers(without_nulls(left)),
+        *string_buffers(without_nulls(right)),
         hash_seed,
         hashes,
     )
@@ -99,7 +98,3 @@ def _single(texts: Texts) -> pa.Array:
         return arrays[0]
     large = [array.cast(pa.large_string()) for array in arrays]
     return pa.concat_arrays(large) if large else pa.array([], pa.large_string())
-
-
-def _without_nulls(array: pa.Array) -> pa.Array:
-    return pc.fill_null(array, "") if array.null_count else array

@@ -18,7 +18,7 @@ from metacurate.curation.sample import draws
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord
 from metacurate.engine.storage import write_parquet
 from metacurate.matching.automaton import FORMAT
-from metacurate.matching.matcher import Matcher
+from metacurate.matching.matcher import Counter, Matcher
 from metacurate.pool.tables import ROUND, Pool, Reader, id_texts, valid_texts
 from metacurate.schema import CURATED
 
@@ -59,42 +59,40 @@ class CountTask(Task):
 
     def __init__(self, stage: CountStage) -> None:
         """Start at zero."""
-        self._matcher = stage.matcher
         self._column = stage.pool.text_column
         self._reader = Reader([self._column])
-        self._total = Tally.zeros(len(stage.matcher.metadata))
+        self._counter = Counter(stage.matcher)
 
     def process(self, unit: Unit) -> UnitRecord:
-        """Count a unit's texts.
+        """Count a unit's texts, once all are read: a unit that breaks off adds nothing.
 
         Raises:
             InputError: when the file is broken.
         """
         began = time.monotonic()
-        rows, invalid, corrupt = 0, 0, CorruptRows(unit.first_row)
-        tally = Tally.zeros(len(self._matcher.metadata))
+        rows, corrupt = 0, CorruptRows(unit.first_row)
+        columns = []
         for batch in self._reader.batches(unit):
             texts, bad = valid_texts(batch.column(self._column))
             corrupt.add(self._column, rows, bad)
-            found = self._matcher.count(texts, tally.values)
-            tally.texts += found.texts
-            tally.matched += found.matched_texts
+            columns.append(texts)
             rows += batch.num_rows
-            invalid += texts.null_count
-        self._total.add(tally)
+        for texts in columns:
+            self._counter.add(texts)
         return UnitRecord(
             unit=unit.name,
             source=unit.source,
             first_row=unit.first_row,
             rows_read=rows,
-            invalid=invalid,
+            invalid=sum(texts.null_count for texts in columns),
             seconds=time.monotonic() - began,
             error=corrupt.message,
         )
 
     def partial(self) -> pa.Table:
         """The counts of all these units."""
-        return self._total.to_table()
+        total = self._counter.total()
+        return Tally(total.values, total.texts, total.matched_texts).to_table()
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,6 @@ class SampleTask(Task):
         pool, balance = self._stage.pool, self._stage.balance
         rows = invalid = matched = 0
         corrupt = CorruptRows(unit.first_row)
-        tally = Tally.zeros(0)
         kept: list[pa.Table] = []
         for batch in self._reader.batches(unit):
             urls, bad_urls = valid_texts(id_texts(batch.column(pool.id_column)))
@@ -180,9 +177,9 @@ class SampleTask(Task):
             lengths = np.diff(list_arrays(matches)[0])
             matched += int(np.count_nonzero((lengths > 0) & drawn))
         table = pa.concat_tables(kept) if kept else None
-        tally.texts = tally.matched = 0 if table is None else len(table)
+        n_kept = 0 if table is None else len(table)
         output = None
-        if table is not None and len(table):
+        if table is not None and n_kept:
             output = f"{unit.name}.parquet"
             plain = {pool.id_column, pool.text_column, "min_threshold"}
             write_parquet(
@@ -192,15 +189,15 @@ class SampleTask(Task):
             )
             for chunk in table["entries"].chunks:
                 np.add.at(self._total.values, chunk.flatten().to_numpy(), np.uint64(1))
-        self._total.texts += tally.texts
-        self._total.matched += tally.matched
+        self._total.texts += n_kept
+        self._total.matched += n_kept
         return UnitRecord(
             unit=unit.name,
             source=unit.source,
             first_row=unit.first_row,
             rows_read=rows,
-            kept=tally.texts,
-            balanced_away=matched - tally.texts,
+            kept=n_kept,
+            balanced_away=matched - n_kept,
             unmatched=rows - invalid - matched,
             invalid=invalid,
             seconds=time.monotonic() - began,
@@ -247,12 +244,6 @@ class Tally:
     def zeros(cls, n_entries: int) -> "Tally":
         """Nothing counted yet."""
         return cls(np.zeros(n_entries, np.uint64), 0, 0)
-
-    def add(self, other: "Tally") -> None:
-        """Count what another one counted."""
-        self.values += other.values
-        self.texts += other.texts
-        self.matched += other.matched
 
     def to_table(self) -> pa.Table:
         """Entries with a count above zero, and the totals in the table's metadata."""

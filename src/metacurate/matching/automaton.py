@@ -13,7 +13,7 @@ from metacurate.matching.spacing import PUNCTUATION, WHITE_SPACE, Mode
 
 Array: TypeAlias = npt.NDArray[Any]
 
-FORMAT = 1  # of the arrays and the hashes that place rows in them: raise it with every change
+FORMAT = 2  # of the arrays and the hashes that place rows in them: raise it with every change
 LONGEST_RUN = 48  # rows a look-up may have to read before another seed is tried
 SEEDS = 8
 MARKS, BLANKS = f"[{PUNCTUATION}]", f"[{WHITE_SPACE}]"
@@ -29,7 +29,8 @@ class Automaton:
             of a row number.
         words: uint64[rows, 4], the word table (`kernel.fill_words`).
         vocabulary: uint8, the words' bytes one behind the other.
-        transitions: uint64[rows, 2], key (state, word) and target.
+        transitions: uint64[rows, 4]: key (state, word), target, the state to go on from, and the
+            target's first output (`kernel.link_states`).
         bitmap: uint64, one bit for each transition's hash.
         states: uint32[deep states, 4] (`kernel.link_states`).
         outputs: uint32[nodes + 1], a node's entry.
@@ -49,6 +50,14 @@ class Automaton:
         """Make the arrays read-only: one compiled signature, whether built or mapped."""
         for field in fields(self):
             getattr(self, field.name).flags.writeable = False
+
+    @property
+    def tables(self) -> tuple[Array, ...]:
+        """The arrays in the order in which the kernel takes them."""
+        return (
+            self.words, self.vocabulary, self.transitions, self.bitmap, self.states,
+            self.outputs, self.next_output, self.sizes,
+        )  # fmt: skip
 
 
 def build_automaton(entries: pa.StringArray, mode: Mode) -> Automaton:
@@ -90,7 +99,7 @@ def build_automaton(entries: pa.StringArray, mode: Mode) -> Automaton:
             break
 
     most_states = int(np.count_nonzero(~first))
-    transitions = np.zeros((_power_of_two(2.0 * most_states), 2), np.uint64)
+    transitions = np.zeros((_power_of_two(2.0 * most_states), 4), np.uint64)
     shift = _shift(len(transitions))
     parents, labels, depths = (np.zeros(most_states, np.uint32) for _ in range(3))
     finals = np.zeros(len(ids), np.uint32)
@@ -112,7 +121,8 @@ def build_automaton(entries: pa.StringArray, mode: Mode) -> Automaton:
     states = np.zeros((n_deep, 4), np.uint32)
     kernel.link_states(
         np.argsort(depths[:n_deep], kind="stable"), parents, labels, flags, np.uint64(n_words),
-        transitions, shift, np.uint64(seed), bitmap, bitmap_shift, first_own, next_output, states,
+        transitions, shift, np.uint64(seed), bitmap, bitmap_shift, first_own, outputs,
+        next_output, states,
     )  # fmt: skip
     longest_word = int(np.diff(vocabulary_offsets).max(initial=0))
     sizes = [n_words, word_shift, word_seed, longest_word, shift, seed, bitmap_shift]

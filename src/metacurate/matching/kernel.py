@@ -32,6 +32,7 @@ CHUNK = U64(64)
 INLINE = U64(16)  # words up to this many bytes are compared inside their table row
 END = U32(0xFFFFFFFF)
 UNKNOWN = U32(0xFFFFFFFE)
+NONE = U64(0xFFFFFFFFFFFFFFFF)
 LOW = U64(0xFFFFFFFF)
 ZERO = U64(0)
 ONE = U64(1)
@@ -236,14 +237,14 @@ def fill_words(
 
 @compiled
 def _find_transition(transitions: Any, state: Any, word: Any, row: Any) -> Any:
-    """Target state of (state, word), or 0 where there is none; `row` is where to look first."""
+    """Row of (state, word), or NONE where there is no such; `row` is where to look first."""
     last = U64(transitions.shape[0] - 1)
     key = (state << THIRTY_TWO) | word
     while transitions[row, 0] != key:
         if transitions[row, 0] == ZERO:
-            return ZERO
+            return NONE
         row = (row + ONE) & last
-    return transitions[row, 1]
+    return row
 
 
 @compiled
@@ -265,7 +266,7 @@ def grow_trie(
         words: uint32, word ids of all entries; entry i has words[starts[i]:starts[i + 1]].
         starts: int64[entries + 1].
         n_words: number of words; the first deep state is n_words + 1.
-        transitions: uint64[rows, 2], zeros; filled with key (state, word) and target.
+        transitions: uint64[rows, 4], zeros; filled with key (state, word) and target.
         shift: 64 less the bits of a row number.
         seed: of the hash.
         parents: uint32[deep states], filled: the state that a state extends.
@@ -315,6 +316,7 @@ def link_states(
     bitmap: Any,
     bitmap_shift: Any,
     first_own: Any,
+    outputs: Any,
     next_output: Any,
     states: Any,
 ) -> None:
@@ -325,10 +327,13 @@ def link_states(
         parents: uint32, labels: uint32: the trie.
         flags: uint8[words].
         n_words: number of words.
-        transitions: the filled transition table; shift and seed as it was filled.
+        transitions: the filled transition table; shift and seed as it was filled. A row gets
+            what the walk needs of its target, so that it need not look elsewhere: the state to
+            go on from; the first output (plus 1, or 0) and the node behind it.
         bitmap: uint64, zeros; filled: one bit for each transition, at its hash's upper bits.
         bitmap_shift: 64 less the bits of a position in it.
-        first_own: uint32[deep states]: an entry's output node (plus 1) of each state, or 0.
+        first_own: uint32[deep states]: the first output node of a state's own entries, or 0.
+        outputs: uint32[nodes + 1], a node's entry.
         next_output: uint32[nodes + 1]: nodes chained by state; the ends are tied to the chain
             of the longest proper suffix, so that all outputs of a state are one chain.
         states: uint32[deep states, 4], filled: the failure link, the state to go on from (the
@@ -350,7 +355,9 @@ def link_states(
             state = U64(states[state - n_words - ONE, 0])
             if state != ZERO:
                 row = _hash_pair(state, word, seed) >> shift
-                failure = _find_transition(transitions, state, word, row)
+                row = _find_transition(transitions, state, word, row)
+                if row != NONE:
+                    failure = transitions[row, 1]
         if failure == ZERO and flags[word - ONE] & STARTS:
             failure = word
         inherited = U32(0)
@@ -366,6 +373,14 @@ def link_states(
             while next_output[node]:
                 node = next_output[node]
             next_output[node] = inherited
+    for row in range(transitions.shape[0]):
+        if transitions[row, 0] != ZERO:
+            d = transitions[row, 1] - n_words - ONE
+            node = states[d, 2]
+            transitions[row, 2] = U64(states[d, 1])
+            if node:
+                head = U64(outputs[node]) + ONE
+                transitions[row, 3] = head | (U64(next_output[node]) << THIRTY_TWO)
 
 
 @compiled
@@ -473,15 +488,30 @@ def _resolve(
     bitmap: Any,
     bitmap_shift: Any,
     cursor: Any,
-) -> None:
-    """Look words up: a token becomes word id, the row's last field, and hash of the pair.
+    singles: Any,
+    pairs: Any,
+    parts: Any,
+) -> Any:
+    """Look words up, and sort out what the walk needs to see.
 
-    The hash is that of (word before, word), or 0 where no entry begins with these two words:
-    one bit of the bitmap rules out most pairs before the transition table is touched.
+    A token becomes its word id, the id of the word before it, and the hash of this pair, or 0
+    where no entry begins with it: one bit of the bitmap rules out most pairs before the
+    transition table is touched. What depends on the text is written without a branch: always
+    stored, and counted only where it holds.
+
+    Args:
+        singles: uint32, filled: entries of one word, in the order of the texts.
+        pairs: int64, filled: positions of the tokens with a pair that may begin an entry.
+        parts: int64[texts + 1, 3], filled for each text that ends here, and for the open one:
+            where its singles, its pairs and its tokens end.
+
+    Returns:
+        The number of texts that end in the block.
     """
     last = U64(rows.shape[0] - 1)
     transitions_at = U64(transitions.ctypes.data)
     before, before_starts = cursor[3], cursor[4]
+    n_singles = n_pairs = n_ends = 0
     for i in range(n):
         word = ZERO
         info = ZERO
@@ -508,10 +538,121 @@ def _resolve(
         bit = place >> bitmap_shift
         known = bitmap[bit >> SIX] >> (bit & U64(63))
         pair = place * (known & before_starts & (flags >> ONE))
-        prefetch(transitions_at + ((pair >> transition_shift) << U64(4)))
-        tokens[i, 0], tokens[i, 1], tokens[i, 2] = word, info, pair
+        prefetch(transitions_at + ((pair >> transition_shift) << U64(5)))
+        tokens[i, 0], tokens[i, 1], tokens[i, 2] = word, before, pair
+        entry = U32(info & LOW)
+        singles[n_singles] = entry - U32(1)
+        n_singles += entry != U32(0)
+        pairs[n_pairs] = i
+        n_pairs += pair != ZERO
+        parts[n_ends, 0], parts[n_ends, 1], parts[n_ends, 2] = n_singles, n_pairs, i
+        n_ends += lengths[i] == END
         before, before_starts = word, flags & STARTS
+    parts[n_ends, 0], parts[n_ends, 1], parts[n_ends, 2] = n_singles, n_pairs, n
+    pairs[n_pairs] = n
     cursor[3], cursor[4] = before, before_starts
+    return n_ends
+
+
+@compiled
+def _step(
+    state: Any, i: Any, tokens: Any, n_words: Any, transitions: Any, shift: Any, seed: Any,
+    states: Any,
+) -> Any:  # fmt: skip
+    """Row of the transition by token i from a state, through failure links; NONE at the root."""
+    word = tokens[i, 0]
+    if word == ZERO:
+        return NONE
+    while state > n_words:
+        row = _hash_pair(state, word, seed) >> shift
+        row = _find_transition(transitions, state, word, row)
+        if row != NONE:
+            return row
+        state = U64(states[state - n_words - ONE, 0])
+    if state == ZERO or tokens[i, 2] == ZERO:
+        return NONE
+    # now the state is the word before: this pair was hashed by _resolve
+    return _find_transition(transitions, state, word, tokens[i, 2] >> shift)
+
+
+@compiled
+def _next_output(output: Any, outputs: Any, next_output: Any) -> Any:
+    """The output behind one: entry plus 1, and the node that comes next; 0 at the end."""
+    node = output >> THIRTY_TWO
+    if node == ZERO:
+        return ZERO
+    return (U64(outputs[node]) + ONE) | (U64(next_output[node]) << THIRTY_TWO)
+
+
+@compiled
+def _tally(cells: Any, entry: Any, text: Any) -> Any:
+    """Count an entry once a text; a cell is the count and, below it, the last text's number."""
+    cell = cells[entry]
+    new = U64((cell & LOW) != text)
+    cells[entry] = (((cell >> THIRTY_TWO) + new) << THIRTY_TWO) | text
+    return new
+
+
+@compiled
+def _walk_counting(
+    n_ends: Any,
+    tokens: Any,
+    singles: Any,
+    pairs: Any,
+    parts: Any,
+    n_words: Any,
+    transitions: Any,
+    shift: Any,
+    seed: Any,
+    states: Any,
+    outputs: Any,
+    next_output: Any,
+    cursor: Any,
+    cells: Any,
+    first_number: Any,
+) -> None:
+    """Run the automaton over a block and count each text's entries.
+
+    A chain of outputs is left at the first node that counted the text already, since then the
+    rest did too: a node is visited once per text, which keeps time linear.
+    """
+    state, hit, done, total, matched = cursor[5], cursor[6], cursor[8], cursor[9], cursor[10]
+    k = p = 0
+    i = 0
+    for j in range(n_ends + 1):
+        text = first_number + done
+        hit |= U64(parts[j, 0] > k)
+        while k < parts[j, 0]:
+            total += _tally(cells, singles[k], text)
+            k += 1
+        stop = parts[j, 2]
+        while True:
+            if state <= n_words:  # go on where a pair may begin an entry
+                while pairs[p] < i:
+                    p += 1
+                i = pairs[p]
+                if i >= stop:
+                    break
+                state = tokens[i, 1]
+            elif i >= stop:
+                break
+            row = _step(state, i, tokens, n_words, transitions, shift, seed, states)
+            i += 1
+            state = ZERO
+            if row != NONE:
+                state = transitions[row, 2]
+                output = transitions[row, 3]
+                while output:
+                    hit = ONE
+                    new = _tally(cells, (output & LOW) - ONE, text)
+                    total += new
+                    output = _next_output(output, outputs, next_output) * new
+        i = stop
+        if j < n_ends:
+            matched += hit
+            done += ONE
+            hit, state = ZERO, ZERO
+    cursor[5], cursor[6], cursor[8], cursor[9], cursor[10] = state, hit, done, total, matched
 
 
 @compiled
@@ -527,26 +668,23 @@ def _mark(entry: Any, marked: Any, summary: Any) -> Any:
 
 
 @compiled
-def _drain(marked: Any, summary: Any, out: Any, n_out: Any, counts: Any, counting: Any) -> Any:
-    """Empty a text's bitmap, ascending, into `out` or `counts`; returns how many there were."""
+def _drain(marked: Any, summary: Any, out: Any, n_out: Any) -> Any:
+    """Empty a text's bitmap into `out`, ascending, as far as it has room; returns its size."""
     found = ZERO
     for s in range(summary.size):
         while summary[s]:
             block = (U64(s) << SIX) | lowest_bit(summary[s])
             summary[s] &= summary[s] - ONE
             while marked[block]:
-                entry = (block << SIX) | lowest_bit(marked[block])
+                if n_out + found < U64(out.size):
+                    out[n_out + found] = U32((block << SIX) | lowest_bit(marked[block]))
                 marked[block] &= marked[block] - ONE
-                if counting:
-                    counts[entry] += ONE
-                elif n_out + found < U64(out.size):
-                    out[n_out + found] = U32(entry)
                 found += ONE
     return found
 
 
 @compiled
-def _sort_lanes(lanes: Any, n_ids: Any, out: Any, n_out: Any, counts: Any, counting: Any) -> Any:
+def _sort_lanes(lanes: Any, n_ids: Any, out: Any, n_out: Any) -> Any:
     """Write a text's at most 32 ids, each once, ascending; returns how many there were.
 
     Each id's place is the number of distinct smaller ones: no branch depends on the ids.
@@ -555,22 +693,20 @@ def _sort_lanes(lanes: Any, n_ids: Any, out: Any, n_out: Any, counts: Any, count
     distinct = ZERO
     for k in range(n_ids):
         bit = ONE << U64(k)
-        if lanes_equal(lanes_at, lanes[k]) & (bit - ONE) == ZERO:
-            distinct |= bit
-    if counting:
-        for k in range(n_ids):
-            counts[lanes[k]] += (distinct >> U64(k)) & ONE
-    elif n_out + LANES <= U64(out.size):
+        distinct |= bit * U64(lanes_equal(lanes_at, lanes[k]) & (bit - ONE) == ZERO)
+    if n_out + LANES <= U64(out.size):
         for k in range(n_ids):
             out[n_out + count_bits(lanes_below(lanes_at, lanes[k]) & distinct)] = lanes[k]
     return count_bits(distinct)
 
 
 @compiled
-def _walk(
-    n: Any,
+def _walk_listing(
+    n_ends: Any,
     tokens: Any,
-    lengths: Any,
+    singles: Any,
+    pairs: Any,
+    parts: Any,
     n_words: Any,
     transitions: Any,
     shift: Any,
@@ -578,80 +714,154 @@ def _walk(
     states: Any,
     outputs: Any,
     next_output: Any,
+    cursor: Any,
     lanes: Any,
     marked: Any,
     summary: Any,
-    cursor: Any,
-    counting: Any,
-    counts: Any,
     out: Any,
     ends: Any,
 ) -> Any:
-    """Run the automaton over a block of resolved tokens and close the texts that end in it.
+    """Run the automaton over a block and list each text's entries.
 
-    A chain of outputs is left at the first node that the text's bitmap holds already, since
-    then it holds the rest too: a node is visited once per text, which keeps time linear.
+    Up to 32 ids are sorted in registers; a text with more moves to a bitmap of all entries.
+    There a chain of outputs is left at the first node that is marked already, since then the
+    rest is too: a node is visited once per text, which keeps time linear.
 
     Returns:
         False where `out` was too small: the text at hand is undone, to be matched again.
     """
-    state, n_ids, many = cursor[5], cursor[6], cursor[7]
-    done, n_out, matched = cursor[8], cursor[9], cursor[10]
-    for i in range(n):
-        if lengths[i] == END:
+    state, n_ids, many, done, n_out = cursor[5], cursor[6], cursor[7], cursor[8], cursor[9]
+    k = p = 0
+    i = 0
+    for j in range(n_ends + 1):
+        if many == ZERO and n_ids + U64(parts[j, 0] - k) > LANES:
+            many = ONE
+            for q in range(n_ids):
+                _mark(lanes[q], marked, summary)
+        if many:
+            while k < parts[j, 0]:
+                _mark(singles[k], marked, summary)
+                k += 1
+        while k < parts[j, 0]:
+            lanes[n_ids] = singles[k]
+            n_ids += ONE
+            k += 1
+        stop = parts[j, 2]
+        while True:
+            if state <= n_words:  # go on where a pair may begin an entry
+                while pairs[p] < i:
+                    p += 1
+                i = pairs[p]
+                if i >= stop:
+                    break
+                state = tokens[i, 1]
+            elif i >= stop:
+                break
+            row = _step(state, i, tokens, n_words, transitions, shift, seed, states)
+            i += 1
+            state = ZERO
+            if row != NONE:
+                state = transitions[row, 2]
+                output = transitions[row, 3]
+                while output and many == ZERO:
+                    lanes[n_ids] = U32((output & LOW) - ONE)
+                    n_ids += ONE
+                    output = _next_output(output, outputs, next_output)
+                    if n_ids > LANES:
+                        many = ONE
+                        for q in range(n_ids):
+                            _mark(lanes[q], marked, summary)
+                while output and not _mark((output & LOW) - ONE, marked, summary):
+                    output = _next_output(output, outputs, next_output)
+        i = stop
+        if j < n_ends:
             if many:
-                found = _drain(marked, summary, out, n_out, counts, counting)
+                found = _drain(marked, summary, out, n_out)
                 room = n_out + found <= U64(out.size)
             else:
-                found = _sort_lanes(lanes, n_ids, out, n_out, counts, counting)
+                found = _sort_lanes(lanes, n_ids, out, n_out)
                 room = n_out + LANES <= U64(out.size)
-            if not (counting or room):
-                cursor[8], cursor[9], cursor[10], cursor[11] = done, n_out, matched, found
+            if not room:
+                cursor[8], cursor[9], cursor[11] = done, n_out, found
                 return False
             n_out += found
-            matched += U64(found != ZERO)
             done += ONE
-            if not counting:
-                ends[done] = n_out
+            ends[done] = n_out
             state, n_ids, many = ZERO, ZERO, ZERO
-            continue
-        word, info = tokens[i, 0], tokens[i, 1]
-        target = ZERO
-        while state > n_words:
-            if info >> (THIRTY_TWO + ONE):
-                row = _hash_pair(state, word, seed) >> shift
-                target = _find_transition(transitions, state, word, row)
-            if target:
-                break
-            state = U64(states[state - n_words - ONE, 0])
-        if target == ZERO and state != ZERO and tokens[i, 2] != ZERO:
-            # the state is the word before: its pair was looked up by _resolve
-            target = _find_transition(transitions, state, word, tokens[i, 2] >> shift)
-        node = U32(0)
-        if target:
-            node = states[target - n_words - ONE, 2]
-            state = U64(states[target - n_words - ONE, 1])
-        else:
-            state = word * ((info >> THIRTY_TWO) & STARTS)
-        own = U32(info & LOW)
-        if not many:
-            lanes[n_ids] = own - U32(1)
-            n_ids += U64(own != U32(0))
-            while node and n_ids <= LANES:
-                lanes[n_ids] = outputs[node]
-                n_ids += ONE
-                node = next_output[node]
-            if n_ids > LANES:
-                many = ONE
-                for k in range(n_ids):
-                    _mark(lanes[k], marked, summary)
-        elif own:
-            _mark(own - U32(1), marked, summary)
-        while node and not _mark(outputs[node], marked, summary):
-            node = next_output[node]
-    cursor[5], cursor[6], cursor[7] = state, n_ids, many
-    cursor[8], cursor[9], cursor[10] = done, n_out, matched
+    cursor[5], cursor[6], cursor[7], cursor[8], cursor[9] = state, n_ids, many, done, n_out
     return True
+
+
+@compiled
+def _first_cursor(offsets: Any, start: Any, stop: Any, total: Any) -> Any:
+    """Where a pass over texts stands, uint64[12].
+
+    Text, position and word start (0 to 2); word before and its flag (3, 4); state, ids and
+    whether they are in the bitmap (5 to 7); texts done, ids made, texts matched, and ids that
+    `out` had no room for (8 to 11).
+    """
+    cursor = np.zeros(12, np.uint64)
+    cursor[0], cursor[8], cursor[9] = start, start, total
+    if start < stop:
+        cursor[1] = cursor[2] = offsets[start]
+    return cursor
+
+
+@compiled
+def count_texts(
+    data: Any,
+    offsets: Any,
+    n_texts: Any,
+    rows: Any,
+    long_words: Any,
+    transitions: Any,
+    bitmap: Any,
+    states: Any,
+    outputs: Any,
+    next_output: Any,
+    sizes: Any,
+    cells: Any,
+    first_number: Any,
+) -> Any:
+    """Count the texts of an Arrow string array that match each entry.
+
+    Args:
+        data: uint8, the array's value buffer, of any length and alignment.
+        offsets: int32 or int64[n_texts + 1].
+        n_texts: uint64.
+        rows, long_words, transitions, bitmap, states, outputs, next_output, sizes: the
+            automaton's arrays (`metacurate.matching.automaton.Automaton`).
+        cells: uint64[entries]: an entry's count in the upper 32 bits, and in the lower ones the
+            number of the last text that it was counted for; zeros at first.
+        first_number: uint64, number of the first text; the texts are numbered on from it, at
+            least 1, at most 2^32 - 1, and each number serves once.
+
+    Returns:
+        uint64[2]: counts added, and texts with a match.
+    """
+    n_words, word_shift, word_seed, longest_word = sizes[0], sizes[1], sizes[2], sizes[3]
+    shift, seed, bitmap_shift = sizes[4], sizes[5], sizes[6]
+    tokens = np.empty((BLOCK, 3), np.uint64)
+    lengths = np.empty(BLOCK, np.uint32)
+    scratch = np.zeros(64, np.uint8)
+    singles = np.empty(BLOCK + 1, np.uint32)
+    pairs = np.empty(BLOCK + 1, np.int64)
+    parts = np.empty((BLOCK + 1, 3), np.int64)
+    cursor = _first_cursor(offsets, ZERO, n_texts, ZERO)
+    while cursor[8] < n_texts:
+        n = _cut(
+            data, offsets, n_texts, cursor, rows, word_shift, word_seed, longest_word,
+            scratch, tokens, lengths,
+        )  # fmt: skip
+        n_ends = _resolve(
+            data, n, tokens, lengths, rows, long_words, transitions, shift, seed,
+            bitmap, bitmap_shift, cursor, singles, pairs, parts,
+        )  # fmt: skip
+        _walk_counting(
+            n_ends, tokens, singles, pairs, parts, n_words, transitions, shift, seed, states,
+            outputs, next_output, cursor, cells, first_number,
+        )  # fmt: skip
+    return cursor[9:11]
 
 
 @compiled
@@ -669,57 +879,50 @@ def match_texts(
     next_output: Any,
     sizes: Any,
     n_entries: Any,
-    counting: Any,
-    counts: Any,
     out: Any,
     n_out: Any,
     ends: Any,
 ) -> Any:
-    """Match texts start..stop of an Arrow string array, or count their matches.
+    """List the entries of texts start..stop of an Arrow string array.
 
     Args:
-        data: uint8, the array's value buffer, of any length and alignment.
-        offsets: int32 or int64, the array's offsets.
-        start: first text. stop: behind the last one.
-        rows, long_words, transitions, bitmap, states, outputs, next_output, sizes: the
-            automaton's arrays (`metacurate.matching.automaton.Automaton`).
+        data, offsets, rows, long_words, transitions, bitmap, states, outputs, next_output,
+            sizes: as for `count_texts`.
+        start: first text, uint64. stop: behind the last one.
         n_entries: number of entries.
-        counting: add to `counts` (True), or write ids to `out` and their ends to `ends` (False).
-        counts: uint64[n_entries]: each text adds 1 to each of its entries.
         out: uint32: the texts' ids, one text behind the other, each ascending.
         n_out: how much of `out` is in use.
         ends: int64[texts + 1]: ends[i + 1] is where text i's ids end in `out`.
 
     Returns:
-        uint64[4]: texts done (the first one that is not), ids or counts made, texts with a
-        match, and ids of the text that `out` had no room for.
+        uint64[4]: texts done (the first one that is not), ids made, an unused number, and the
+        ids of the text that `out` had no room for.
     """
     n_words, word_shift, word_seed, longest_word = sizes[0], sizes[1], sizes[2], sizes[3]
     shift, seed, bitmap_shift = sizes[4], sizes[5], sizes[6]
     tokens = np.empty((BLOCK, 3), np.uint64)
     lengths = np.empty(BLOCK, np.uint32)
     scratch = np.zeros(64, np.uint8)
+    singles = np.empty(BLOCK + 1, np.uint32)
+    pairs = np.empty(BLOCK + 1, np.int64)
+    parts = np.empty((BLOCK + 1, 3), np.int64)
     lanes = np.zeros(64, np.uint32)
     blocks = (n_entries + 63) // 64
     marked = np.zeros(blocks, np.uint64)
     summary = np.zeros((blocks + 63) // 64, np.uint64)
-    # text, position, word start | word before, its flag | state, ids, many | done, out, matched
-    cursor = np.zeros(12, np.uint64)
-    cursor[0], cursor[8], cursor[9] = start, start, n_out
-    if start < stop:
-        cursor[1] = cursor[2] = offsets[start]
+    cursor = _first_cursor(offsets, start, stop, n_out)
     while cursor[8] < stop:
         n = _cut(
-            data, offsets, U64(stop), cursor, rows, word_shift, word_seed, longest_word,
+            data, offsets, stop, cursor, rows, word_shift, word_seed, longest_word,
             scratch, tokens, lengths,
         )  # fmt: skip
-        _resolve(
+        n_ends = _resolve(
             data, n, tokens, lengths, rows, long_words, transitions, shift, seed,
-            bitmap, bitmap_shift, cursor,
+            bitmap, bitmap_shift, cursor, singles, pairs, parts,
         )  # fmt: skip
-        if not _walk(
-            n, tokens, lengths, n_words, transitions, shift, seed, states, outputs, next_output,
-            lanes, marked, summary, cursor, counting, counts, out, ends,
+        if not _walk_listing(
+            n_ends, tokens, singles, pairs, parts, n_words, transitions, shift, seed, states,
+            outputs, next_output, cursor, lanes, marked, summary, out, ends,
         ):  # fmt: skip
             break
     return cursor[8:12]

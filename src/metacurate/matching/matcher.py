@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from metacurate.matching.spacing import MODES, Mode
 from metacurate.metadata.metadata import Metadata
 from metacurate.schema import ENTRIES
 
+LAST_NUMBER = 2**32 - 1  # of a text, in the kernel's cells
+TEXTS_AT_ONCE = 2**30
+
 Texts: TypeAlias = pa.Array | pa.ChunkedArray | Sequence[str | None]
 
 
@@ -25,10 +28,10 @@ class MatchCounts:
     """What counting the matches of some texts gives.
 
     Attributes:
-        values: uint64[entries], number of texts that match each entry (added to what was there).
+        values: uint64[entries], number of texts that match each entry.
         texts: number of texts, without null ones.
         matched_texts: number of texts that match at least one entry.
-        matches: sum over these texts of their number of entries.
+        matches: sum of `values`.
     """
 
     values: npt.NDArray[np.uint64]
@@ -85,12 +88,11 @@ class Matcher:
             raise UsageError("more than 2^31 - 1 matches at once: match fewer texts at a time")
         return pa.concat_arrays(parts) if parts else pa.array([], ENTRIES)
 
-    def count(self, texts: Texts, values: npt.NDArray[np.uint64] | None = None) -> MatchCounts:
+    def count(self, texts: Texts) -> MatchCounts:
         """Count how many texts match each entry.
 
         Args:
             texts: as for `match`.
-            values: uint64[entries] to add to, zeros where none are given.
 
         Returns:
             The counts.
@@ -98,22 +100,20 @@ class Matcher:
         Raises:
             UsageError: when `texts` holds no strings.
         """
-        if values is None:
-            values = np.zeros(len(self.metadata), np.uint64)
-        seen = matched = matches = 0
-        for array in string_arrays(texts):
-            _, n_matches, n_matched, _ = self._run(array, counts=values)
-            seen += len(array) - array.null_count
-            matched += int(n_matched)
-            matches += int(n_matches)
-        return MatchCounts(values, seen, matched, matches)
+        counter = Counter(self)
+        counter.add(texts)
+        return counter.total()
 
     def _match_array(self, array: pa.Array) -> pa.ListArray:
         ends = np.zeros(len(array) + 1, np.int64)
         out = np.empty(64 + 10 * len(array), np.uint32)
+        data, offsets = string_buffers(without_nulls(array))
         done = n_out = 0
         while True:
-            progress = self._run(array, start=done, out=out, n_out=n_out, ends=ends)
+            progress = kernel.match_texts(
+                data, offsets, np.uint64(done), np.uint64(len(array)), *self.automaton.tables,
+                len(self.metadata), out, np.uint64(n_out), ends,
+            )  # fmt: skip
             done, n_out, missing = int(progress[0]), int(progress[1]), int(progress[3])
             if done == len(array):
                 break
@@ -128,29 +128,65 @@ class Matcher:
             pa.array(ends.astype(np.int32)), ids, type=ENTRIES, mask=mask
         )
 
-    def _run(
-        self,
-        array: pa.Array,
-        *,
-        start: int = 0,
-        counts: npt.NDArray[np.uint64] | None = None,
-        out: npt.NDArray[np.uint32] | None = None,
-        n_out: int = 0,
-        ends: npt.NDArray[np.int64] | None = None,
-    ) -> Any:
-        # a null's bytes may be anything; as an empty text it matches nothing
-        plain = pc.fill_null(array, "") if array.null_count else array
-        data, offsets = string_buffers(plain)
-        a = self.automaton
-        return kernel.match_texts(
-            data, offsets, np.uint64(start), np.uint64(len(array)),
-            a.words, a.vocabulary, a.transitions, a.bitmap, a.states, a.outputs, a.next_output,
-            a.sizes, len(self.metadata), counts is not None,
-            np.empty(0, np.uint64) if counts is None else counts,
-            np.empty(0, np.uint32) if out is None else out,
-            np.uint64(n_out),
-            np.empty(0, np.int64) if ends is None else ends,
+
+class Counter:
+    """Counts matches over texts that come bit by bit; for one thread."""
+
+    def __init__(self, matcher: Matcher) -> None:
+        """Start at zero.
+
+        Args:
+            matcher: finds the entries.
+        """
+        self._matcher = matcher
+        self._values = np.zeros(len(matcher.metadata), np.uint64)
+        self._cells = np.zeros(len(matcher.metadata), np.uint64)
+        self._next_number = 1
+        self._texts = self._matched = self._matches = 0
+
+    def add(self, texts: Texts) -> None:
+        """Count some more texts.
+
+        Args:
+            texts: as for `Matcher.match`.
+
+        Raises:
+            UsageError: when `texts` holds no strings.
+        """
+        for array in string_arrays(texts):
+            for start in range(0, len(array), TEXTS_AT_ONCE):
+                self._add(array.slice(start, TEXTS_AT_ONCE))
+
+    def total(self) -> MatchCounts:
+        """The counts over all texts so far."""
+        self._flush()
+        return MatchCounts(self._values.copy(), self._texts, self._matched, self._matches)
+
+    def _add(self, array: pa.Array) -> None:
+        if self._next_number + len(array) > LAST_NUMBER:
+            self._flush()
+        matches, matched = kernel.count_texts(
+            *string_buffers(without_nulls(array)), np.uint64(len(array)),
+            *self._matcher.automaton.tables, self._cells, np.uint64(self._next_number),
         )  # fmt: skip
+        self._next_number += len(array)
+        self._texts += len(array) - array.null_count
+        self._matched += int(matched)
+        self._matches += int(matches)
+
+    def _flush(self) -> None:
+        self._values += self._cells >> np.uint64(32)
+        self._cells.fill(0)
+        self._next_number = 1
+
+
+def without_nulls(array: pa.Array) -> pa.Array:
+    """Replace null by the empty text, which matches nothing: a null's bytes may be anything.
+
+    Args:
+        array: string or large_string.
+    """
+    return pc.fill_null(array, "") if array.null_count else array
 
 
 def string_arrays(texts: Texts) -> Iterator[pa.Array]:
