@@ -21,7 +21,23 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     Returns:
         The function that compiles itself; it releases the interpreter lock while it runs.
     """
-    options: dict[str, Any] = {"nogil": True, "boundscheck": False, "error_model": "numpy"}
+    return _compile(function, {})
+
+
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function into each of its compiled callers: for small ones in inner loops.
+
+    Args:
+        function: a function in Numba's subset of Python.
+
+    Returns:
+        The function, to be called by compiled ones.
+    """
+    return _compile(function, {"forceinline": True})
+
+
+def _compile(function: Callable[..., Any], more: dict[str, Any]) -> Callable[..., Any]:
+    options = {"nogil": True, "boundscheck": False, "error_model": "numpy", **more}
     try:
         return njit(cache=True, **options)(function)  # type: ignore[no-any-return]
     except RuntimeError as error:  # Numba's "no locator available"

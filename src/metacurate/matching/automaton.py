@@ -13,7 +13,7 @@ from metacurate.matching.spacing import PUNCTUATION, WHITE_SPACE, Mode
 
 Array: TypeAlias = npt.NDArray[Any]
 
-FORMAT = 2  # of the arrays and the hashes that place rows in them: raise it with every change
+FORMAT = 3  # of the arrays and the hashes that place rows in them: raise it with every change
 LONGEST_RUN = 48  # rows a look-up may have to read before another seed is tried
 SEEDS = 8
 MARKS, BLANKS = f"[{PUNCTUATION}]", f"[{WHITE_SPACE}]"
@@ -29,8 +29,8 @@ class Automaton:
             of a row number.
         words: uint64[rows, 4], the word table (`kernel.fill_words`).
         vocabulary: uint8, the words' bytes one behind the other.
-        transitions: uint64[rows, 4]: key (state, word), target, the state to go on from, and the
-            target's first output (`kernel.link_states`).
+        transitions: uint64[rows, 4]: key (state, word), target and its failure link, the state to
+            go on from, and the first output (`kernel.link_states`).
         bitmap: uint64, one bit for each transition's hash.
         states: uint32[deep states, 4] (`kernel.link_states`).
         outputs: uint32[nodes + 1], a node's entry.

@@ -20,7 +20,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from metacurate.compiled import compiled
+from metacurate.compiled import compiled, inlined
 from metacurate.matching.spacing import PUNCTUATION, WHITE_SPACE
 
 U32 = np.uint32
@@ -159,7 +159,7 @@ lanes_below = _compare_lanes("<")
 lanes_equal = _compare_lanes("==")
 
 
-@compiled
+@inlined
 def _hash_short(low: Any, high: Any, length: Any, seed: Any) -> Any:
     return multiply_fold(low ^ seed ^ K1, high ^ K2 ^ length) * K3
 
@@ -175,12 +175,12 @@ def _hash_long(address: Any, length: Any, seed: Any) -> Any:
     return multiply_fold(load64(last) ^ K1 ^ value, load64(last + U64(8)) ^ K2) * K3
 
 
-@compiled
+@inlined
 def _hash_pair(state: Any, word: Any, seed: Any) -> Any:
     return multiply_fold(((state << THIRTY_TWO) | word) ^ seed, K1) * K3
 
 
-@compiled
+@inlined
 def _load_short(data: Any, start: Any, length: Any) -> Any:
     """Two 64-bit words that hold the bytes of a short word, filled up with zeros."""
     address = U64(data.ctypes.data) + start
@@ -235,7 +235,7 @@ def fill_words(
     return longest
 
 
-@compiled
+@inlined
 def _find_transition(transitions: Any, state: Any, word: Any, row: Any) -> Any:
     """Row of (state, word), or NONE where there is no such; `row` is where to look first."""
     last = U64(transitions.shape[0] - 1)
@@ -328,8 +328,9 @@ def link_states(
         flags: uint8[words].
         n_words: number of words.
         transitions: the filled transition table; shift and seed as it was filled. A row gets
-            what the walk needs of its target, so that it need not look elsewhere: the state to
-            go on from; the first output (plus 1, or 0) and the node behind it.
+            what the walk needs of its target, so that it need not look elsewhere: its failure
+            link above the target, the state to go on from, and the first output (plus 1, or
+            0) below the node behind it.
         bitmap: uint64, zeros; filled: one bit for each transition, at its hash's upper bits.
         bitmap_shift: 64 less the bits of a position in it.
         first_own: uint32[deep states]: the first output node of a state's own entries, or 0.
@@ -377,6 +378,7 @@ def link_states(
         if transitions[row, 0] != ZERO:
             d = transitions[row, 1] - n_words - ONE
             node = states[d, 2]
+            transitions[row, 1] |= U64(states[d, 0]) << THIRTY_TWO
             transitions[row, 2] = U64(states[d, 1])
             if node:
                 head = U64(outputs[node]) + ONE
@@ -491,6 +493,8 @@ def _resolve(
     singles: Any,
     pairs: Any,
     parts: Any,
+    cells_at: Any,
+    cell_size: Any,
 ) -> Any:
     """Look words up, and sort out what the walk needs to see.
 
@@ -504,6 +508,8 @@ def _resolve(
         pairs: int64, filled: positions of the tokens with a pair that may begin an entry.
         parts: int64[texts + 1, 3], filled for each text that ends here, and for the open one:
             where its singles, its pairs and its tokens end.
+        cells_at: address of the entries' cells, which are asked for too.
+        cell_size: their size in bytes; 0 where there are none.
 
     Returns:
         The number of texts that end in the block.
@@ -542,6 +548,7 @@ def _resolve(
         tokens[i, 0], tokens[i, 1], tokens[i, 2] = word, before, pair
         entry = U32(info & LOW)
         singles[n_singles] = entry - U32(1)
+        prefetch(cells_at + U64(entry) * cell_size)
         n_singles += entry != U32(0)
         pairs[n_pairs] = i
         n_pairs += pair != ZERO
@@ -554,28 +561,7 @@ def _resolve(
     return n_ends
 
 
-@compiled
-def _step(
-    state: Any, i: Any, tokens: Any, n_words: Any, transitions: Any, shift: Any, seed: Any,
-    states: Any,
-) -> Any:  # fmt: skip
-    """Row of the transition by token i from a state, through failure links; NONE at the root."""
-    word = tokens[i, 0]
-    if word == ZERO:
-        return NONE
-    while state > n_words:
-        row = _hash_pair(state, word, seed) >> shift
-        row = _find_transition(transitions, state, word, row)
-        if row != NONE:
-            return row
-        state = U64(states[state - n_words - ONE, 0])
-    if state == ZERO or tokens[i, 2] == ZERO:
-        return NONE
-    # now the state is the word before: this pair was hashed by _resolve
-    return _find_transition(transitions, state, word, tokens[i, 2] >> shift)
-
-
-@compiled
+@inlined
 def _next_output(output: Any, outputs: Any, next_output: Any) -> Any:
     """The output behind one: entry plus 1, and the node that comes next; 0 at the end."""
     node = output >> THIRTY_TWO
@@ -584,7 +570,7 @@ def _next_output(output: Any, outputs: Any, next_output: Any) -> Any:
     return (U64(outputs[node]) + ONE) | (U64(next_output[node]) << THIRTY_TWO)
 
 
-@compiled
+@inlined
 def _tally(cells: Any, entry: Any, text: Any) -> Any:
     """Count an entry once a text; a cell is the count and, below it, the last text's number."""
     cell = cells[entry]
@@ -593,69 +579,7 @@ def _tally(cells: Any, entry: Any, text: Any) -> Any:
     return new
 
 
-@compiled
-def _walk_counting(
-    n_ends: Any,
-    tokens: Any,
-    singles: Any,
-    pairs: Any,
-    parts: Any,
-    n_words: Any,
-    transitions: Any,
-    shift: Any,
-    seed: Any,
-    states: Any,
-    outputs: Any,
-    next_output: Any,
-    cursor: Any,
-    cells: Any,
-    first_number: Any,
-) -> None:
-    """Run the automaton over a block and count each text's entries.
-
-    A chain of outputs is left at the first node that counted the text already, since then the
-    rest did too: a node is visited once per text, which keeps time linear.
-    """
-    state, hit, done, total, matched = cursor[5], cursor[6], cursor[8], cursor[9], cursor[10]
-    k = p = 0
-    i = 0
-    for j in range(n_ends + 1):
-        text = first_number + done
-        hit |= U64(parts[j, 0] > k)
-        while k < parts[j, 0]:
-            total += _tally(cells, singles[k], text)
-            k += 1
-        stop = parts[j, 2]
-        while True:
-            if state <= n_words:  # go on where a pair may begin an entry
-                while pairs[p] < i:
-                    p += 1
-                i = pairs[p]
-                if i >= stop:
-                    break
-                state = tokens[i, 1]
-            elif i >= stop:
-                break
-            row = _step(state, i, tokens, n_words, transitions, shift, seed, states)
-            i += 1
-            state = ZERO
-            if row != NONE:
-                state = transitions[row, 2]
-                output = transitions[row, 3]
-                while output:
-                    hit = ONE
-                    new = _tally(cells, (output & LOW) - ONE, text)
-                    total += new
-                    output = _next_output(output, outputs, next_output) * new
-        i = stop
-        if j < n_ends:
-            matched += hit
-            done += ONE
-            hit, state = ZERO, ZERO
-    cursor[5], cursor[6], cursor[8], cursor[9], cursor[10] = state, hit, done, total, matched
-
-
-@compiled
+@inlined
 def _mark(entry: Any, marked: Any, summary: Any) -> Any:
     """Put an entry into the text's bitmap; tells whether it was there already."""
     block = U64(entry) >> SIX
@@ -683,7 +607,7 @@ def _drain(marked: Any, summary: Any, out: Any, n_out: Any) -> Any:
     return found
 
 
-@compiled
+@inlined
 def _sort_lanes(lanes: Any, n_ids: Any, out: Any, n_out: Any) -> Any:
     """Write a text's at most 32 ids, each once, ascending; returns how many there were.
 
@@ -700,8 +624,105 @@ def _sort_lanes(lanes: Any, n_ids: Any, out: Any, n_out: Any) -> Any:
     return count_bits(distinct)
 
 
+@inlined
+def _emit(
+    output: Any,
+    outputs: Any,
+    next_output: Any,
+    cursor: Any,
+    counting: Any,
+    cells: Any,
+    text: Any,
+    lanes: Any,
+    marked: Any,
+    summary: Any,
+) -> None:
+    """Count or list a chain of outputs, up to the first that the text is known to have.
+
+    It has the rest then too, so a text visits a node once, which keeps time linear. In `lanes`
+    an id may repeat: they are few.
+    """
+    while output:
+        entry = (output & LOW) - ONE
+        new = True
+        if counting:
+            added = _tally(cells, entry, text)
+            cursor[9] += added
+            cursor[6] = ONE
+            new = added != ZERO
+        elif cursor[7]:
+            new = not _mark(entry, marked, summary)
+        else:
+            lanes[cursor[6]] = U32(entry)
+            cursor[6] += ONE
+            if cursor[6] > LANES:
+                _mark_lanes(cursor, lanes, marked, summary)
+        output = _next_output(output, outputs, next_output) if new else ZERO
+
+
 @compiled
-def _walk_listing(
+def _mark_lanes(cursor: Any, lanes: Any, marked: Any, summary: Any) -> None:
+    """Move a text that has more than 32 ids from registers to the bitmap."""
+    for k in range(cursor[6]):
+        _mark(lanes[k], marked, summary)
+    cursor[6], cursor[7] = ZERO, ONE
+
+
+@compiled
+def _run_deep(
+    i: Any,
+    n: Any,
+    state: Any,
+    tokens: Any,
+    n_words: Any,
+    transitions: Any,
+    shift: Any,
+    seed: Any,
+    bitmap: Any,
+    bitmap_shift: Any,
+    states: Any,
+    outputs: Any,
+    next_output: Any,
+    cursor: Any,
+    counting: Any,
+    cells: Any,
+    text: Any,
+    lanes: Any,
+    marked: Any,
+    summary: Any,
+) -> Any:
+    """Go on from a deep state at token i, for as long as the state stays deep.
+
+    Returns:
+        The first token that this run has not dealt with: where a new one may start. The state
+        is left in the cursor; it is deep only where the block ends.
+    """
+    while i < n and state > n_words:
+        word = tokens[i, 0]
+        row = NONE
+        while word != ZERO and state > n_words and row == NONE:
+            place = _hash_pair(state, word, seed)
+            bit = place >> bitmap_shift
+            if (bitmap[bit >> SIX] >> (bit & U64(63))) & ONE:
+                row = _find_transition(transitions, state, word, place >> shift)
+            if row == NONE:
+                state = U64(states[state - n_words - ONE, 0])
+        if row == NONE:  # the pair that ends in this token is looked up on its own
+            state = ZERO
+            break
+        state = transitions[row, 2]
+        _emit(
+            transitions[row, 3], outputs, next_output, cursor, counting, cells, text,
+            lanes, marked, summary,
+        )  # fmt: skip
+        i += 1
+    cursor[5] = state if state > n_words else ZERO
+    return i
+
+
+@compiled
+def _walk(
+    n: Any,
     n_ends: Any,
     tokens: Any,
     singles: Any,
@@ -711,84 +732,108 @@ def _walk_listing(
     transitions: Any,
     shift: Any,
     seed: Any,
+    bitmap: Any,
+    bitmap_shift: Any,
     states: Any,
     outputs: Any,
     next_output: Any,
     cursor: Any,
+    counting: Any,
+    cells: Any,
+    first_number: Any,
     lanes: Any,
     marked: Any,
     summary: Any,
     out: Any,
     ends: Any,
 ) -> Any:
-    """Run the automaton over a block and list each text's entries.
+    """Collect the entries of a block's texts: single words, pairs, and what is longer.
 
-    Up to 32 ids are sorted in registers; a text with more moves to a bitmap of all entries.
-    There a chain of outputs is left at the first node that is marked already, since then the
-    rest is too: a node is visited once per text, which keeps time linear.
+    Every pair that may begin an entry is looked up on its own; only where the next word goes on
+    from it does the automaton run, and pairs inside such a run start no other one.
 
     Returns:
         False where `out` was too small: the text at hand is undone, to be matched again.
     """
-    state, n_ids, many, done, n_out = cursor[5], cursor[6], cursor[7], cursor[8], cursor[9]
-    k = p = 0
-    i = 0
+    last = U64(transitions.shape[0] - 1)
+    k = p = run_end = 0
     for j in range(n_ends + 1):
-        if many == ZERO and n_ids + U64(parts[j, 0] - k) > LANES:
-            many = ONE
-            for q in range(n_ids):
-                _mark(lanes[q], marked, summary)
-        if many:
+        text = first_number + cursor[8]
+        if counting:
+            cursor[6] |= U64(parts[j, 0] > k)
+            added = ZERO
             while k < parts[j, 0]:
-                _mark(singles[k], marked, summary)
+                added += _tally(cells, singles[k], text)
                 k += 1
-        while k < parts[j, 0]:
-            lanes[n_ids] = singles[k]
-            n_ids += ONE
-            k += 1
-        stop = parts[j, 2]
-        while True:
-            if state <= n_words:  # go on where a pair may begin an entry
-                while pairs[p] < i:
-                    p += 1
-                i = pairs[p]
-                if i >= stop:
-                    break
-                state = tokens[i, 1]
-            elif i >= stop:
-                break
-            row = _step(state, i, tokens, n_words, transitions, shift, seed, states)
-            i += 1
-            state = ZERO
-            if row != NONE:
-                state = transitions[row, 2]
-                output = transitions[row, 3]
-                while output and many == ZERO:
-                    lanes[n_ids] = U32((output & LOW) - ONE)
-                    n_ids += ONE
-                    output = _next_output(output, outputs, next_output)
-                    if n_ids > LANES:
-                        many = ONE
-                        for q in range(n_ids):
-                            _mark(lanes[q], marked, summary)
-                while output and not _mark((output & LOW) - ONE, marked, summary):
-                    output = _next_output(output, outputs, next_output)
-        i = stop
-        if j < n_ends:
-            if many:
+            cursor[9] += added
+        else:
+            if cursor[7] == ZERO and cursor[6] + U64(parts[j, 0] - k) > LANES:
+                _mark_lanes(cursor, lanes, marked, summary)
+            if cursor[7]:
+                while k < parts[j, 0]:
+                    _mark(singles[k], marked, summary)
+                    k += 1
+            n_ids = cursor[6]
+            while k < parts[j, 0]:
+                lanes[n_ids] = singles[k]
+                n_ids += ONE
+                k += 1
+            cursor[6] = n_ids
+        if cursor[5] != ZERO:  # a run that the end of the block before cut off
+            run_end = _run_deep(
+                0, n, cursor[5], tokens, n_words, transitions, shift, seed, bitmap,
+                bitmap_shift, states, outputs, next_output, cursor, counting, cells, text,
+                lanes, marked, summary,
+            )  # fmt: skip
+        while p < parts[j, 1]:
+            i = pairs[p]
+            p += 1
+            key = (tokens[i, 1] << THIRTY_TWO) | tokens[i, 0]
+            row = tokens[i, 2] >> shift
+            while transitions[row, 0] != key and transitions[row, 0] != ZERO:
+                row = (row + ONE) & last
+            output = transitions[row, 3]  # a row without a key is all zeros
+            if output > LOW or cursor[7] or cursor[6] == LANES:
+                _emit(
+                    output, outputs, next_output, cursor, counting, cells, text,
+                    lanes, marked, summary,
+                )  # fmt: skip
+            elif counting:
+                if output:
+                    cursor[6] = ONE
+                    cursor[9] += _tally(cells, output - ONE, text)
+            else:  # one output and room for it: no branch
+                lanes[cursor[6]] = U32(output) - U32(1)
+                cursor[6] += U64(output != ZERO)
+            state = transitions[row, 2]
+            place = _hash_pair(state, tokens[i + 1, 0], seed)
+            bit = place >> bitmap_shift
+            known = (bitmap[bit >> SIX] >> (bit & U64(63))) & ONE != ZERO
+            if (state > n_words) & (i >= run_end) & (known | (i + 1 == n)):
+                run_end = _run_deep(
+                    i + 1, n, state, tokens, n_words, transitions, shift, seed, bitmap,
+                    bitmap_shift, states, outputs, next_output, cursor, counting, cells, text,
+                    lanes, marked, summary,
+                )  # fmt: skip
+        if j == n_ends:
+            break
+        found = cursor[6]
+        if not counting:
+            n_out = cursor[9]
+            if cursor[7]:
                 found = _drain(marked, summary, out, n_out)
                 room = n_out + found <= U64(out.size)
             else:
-                found = _sort_lanes(lanes, n_ids, out, n_out)
+                found = _sort_lanes(lanes, cursor[6], out, n_out)
                 room = n_out + LANES <= U64(out.size)
             if not room:
-                cursor[8], cursor[9], cursor[11] = done, n_out, found
+                cursor[11] = found
                 return False
-            n_out += found
-            done += ONE
-            ends[done] = n_out
-            state, n_ids, many = ZERO, ZERO, ZERO
-    cursor[5], cursor[6], cursor[7], cursor[8], cursor[9] = state, n_ids, many, done, n_out
+            cursor[9] = n_out + found
+            ends[cursor[8] + ONE] = n_out + found
+        cursor[8] += ONE
+        cursor[10] += U64(found != ZERO)
+        cursor[5], cursor[6], cursor[7] = ZERO, ZERO, ZERO
     return True
 
 
@@ -796,9 +841,9 @@ def _walk_listing(
 def _first_cursor(offsets: Any, start: Any, stop: Any, total: Any) -> Any:
     """Where a pass over texts stands, uint64[12].
 
-    Text, position and word start (0 to 2); word before and its flag (3, 4); state, ids and
-    whether they are in the bitmap (5 to 7); texts done, ids made, texts matched, and ids that
-    `out` had no room for (8 to 11).
+    Text, position and word start (0 to 2); word before and its flag (3, 4); the state where it
+    is deep (5), ids of the text at hand and whether they are in the bitmap (6, 7); texts done,
+    ids made, texts matched, and ids that `out` had no room for (8 to 11).
     """
     cursor = np.zeros(12, np.uint64)
     cursor[0], cursor[8], cursor[9] = start, start, total
@@ -847,6 +892,9 @@ def count_texts(
     singles = np.empty(BLOCK + 1, np.uint32)
     pairs = np.empty(BLOCK + 1, np.int64)
     parts = np.empty((BLOCK + 1, 3), np.int64)
+    lanes = np.zeros(64, np.uint32)
+    nothing = np.zeros(0, np.uint64)
+    ends = np.zeros(0, np.int64)
     cursor = _first_cursor(offsets, ZERO, n_texts, ZERO)
     while cursor[8] < n_texts:
         n = _cut(
@@ -855,11 +903,12 @@ def count_texts(
         )  # fmt: skip
         n_ends = _resolve(
             data, n, tokens, lengths, rows, long_words, transitions, shift, seed,
-            bitmap, bitmap_shift, cursor, singles, pairs, parts,
+            bitmap, bitmap_shift, cursor, singles, pairs, parts, U64(cells.ctypes.data), U64(8),
         )  # fmt: skip
-        _walk_counting(
-            n_ends, tokens, singles, pairs, parts, n_words, transitions, shift, seed, states,
-            outputs, next_output, cursor, cells, first_number,
+        _walk(
+            n, n_ends, tokens, singles, pairs, parts, n_words, transitions, shift, seed, bitmap,
+            bitmap_shift, states, outputs, next_output, cursor, True, cells, first_number,
+            lanes, nothing, nothing, lanes, ends,
         )  # fmt: skip
     return cursor[9:11]
 
@@ -895,7 +944,7 @@ def match_texts(
         ends: int64[texts + 1]: ends[i + 1] is where text i's ids end in `out`.
 
     Returns:
-        uint64[4]: texts done (the first one that is not), ids made, an unused number, and the
+        uint64[4]: texts done (the first one that is not), ids made, texts with a match, and the
         ids of the text that `out` had no room for.
     """
     n_words, word_shift, word_seed, longest_word = sizes[0], sizes[1], sizes[2], sizes[3]
@@ -910,6 +959,7 @@ def match_texts(
     blocks = (n_entries + 63) // 64
     marked = np.zeros(blocks, np.uint64)
     summary = np.zeros((blocks + 63) // 64, np.uint64)
+    nothing = np.zeros(0, np.uint64)
     cursor = _first_cursor(offsets, start, stop, n_out)
     while cursor[8] < stop:
         n = _cut(
@@ -918,11 +968,12 @@ def match_texts(
         )  # fmt: skip
         n_ends = _resolve(
             data, n, tokens, lengths, rows, long_words, transitions, shift, seed,
-            bitmap, bitmap_shift, cursor, singles, pairs, parts,
+            bitmap, bitmap_shift, cursor, singles, pairs, parts, U64(transitions.ctypes.data), ZERO,
         )  # fmt: skip
-        if not _walk_listing(
-            n_ends, tokens, singles, pairs, parts, n_words, transitions, shift, seed, states,
-            outputs, next_output, cursor, lanes, marked, summary, out, ends,
+        if not _walk(
+            n, n_ends, tokens, singles, pairs, parts, n_words, transitions, shift, seed, bitmap,
+            bitmap_shift, states, outputs, next_output, cursor, False, nothing, ZERO,
+            lanes, marked, summary, out, ends,
         ):  # fmt: skip
             break
     return cursor[8:12]
