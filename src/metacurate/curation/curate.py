@@ -301,7 +301,7 @@ def _curate(
         if counts is None:
             counts, counting = _count(pool, matcher, out, workers, on_error, progress)
         else:
-            write_parquet(out / COUNTS_FILE, counts.to_table(metadata))
+            _write_counts(out, counts, metadata)
         balance = Balance(counts, threshold, share)
         stage = SampleStage(pool, matcher, balance, seed)
         outcome = run(
@@ -358,8 +358,12 @@ def _count(
     _check_errors(stage.name, outcome, out, on_error)
     tally = Tally.total(outcome.partials, len(matcher.metadata))
     counts = tally.to_counts(matcher, pool.identity)
-    write_parquet(out / COUNTS_FILE, counts.to_table(matcher.metadata))
+    _write_counts(out, counts, matcher.metadata)
     return counts, outcome
+
+
+def _write_counts(out: Path, counts: Counts, metadata: Metadata) -> None:
+    write_parquet(out / COUNTS_FILE, counts.to_table(metadata), use_dictionary=["source", "count"])
 
 
 def _check_errors(stage: str, outcome: Outcome, out: Path, on_error: OnError) -> None:

@@ -8,8 +8,6 @@ from itertools import groupby
 from pathlib import Path
 from threading import Event
 
-import pyarrow as pa
-
 from metacurate.engine.local import default_workers, map_threads
 from metacurate.engine.manifest import MANIFEST, Records
 from metacurate.engine.progress import Progress
@@ -101,7 +99,7 @@ def run(
     if resumed:
         log.info("%s: %d of %d units were done before", stage.name, resumed, len(units))
 
-    def work(task_units: Sequence[Unit], stop: Event) -> tuple[list[UnitRecord], pa.Table]:
+    def work(task_units: Sequence[Unit], stop: Event) -> list[UnitRecord]:
         task = stage.task(out / outputs)
         made = []
         for unit in task_units:
@@ -109,12 +107,12 @@ def run(
                 break
             made.append(_attempt(task.process, unit))
             progress.advance(unit.rows)
-        return made, task.partial()
+        records.add(made, task.partial())
+        return made
 
     if pending:
         progress.start(stage.name, sum(unit.rows for unit in pending))
-    for made, partial in map_threads(work, list(_tasks(pending, workers)), workers):
-        records.add(made, partial)
+    for made in map_threads(work, list(_tasks(pending, workers)), workers):
         done.update((record.unit, record) for record in made)
     if pending:
         progress.end()

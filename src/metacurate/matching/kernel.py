@@ -793,15 +793,11 @@ def _walk(
             while transitions[row, 0] != key and transitions[row, 0] != ZERO:
                 row = (row + ONE) & last
             output = transitions[row, 3]  # a row without a key is all zeros
-            if output > LOW or cursor[7] or cursor[6] == LANES:
+            if counting or cursor[7] or output > LOW or cursor[6] == LANES:
                 _emit(
                     output, outputs, next_output, cursor, counting, cells, text,
                     lanes, marked, summary,
                 )  # fmt: skip
-            elif counting:
-                if output:
-                    cursor[6] = ONE
-                    cursor[9] += _tally(cells, output - ONE, text)
             else:  # one output and room for it: no branch
                 lanes[cursor[6]] = U32(output) - U32(1)
                 cursor[6] += U64(output != ZERO)
