@@ -31,6 +31,8 @@ app = typer.Typer(
 metadata_app = typer.Typer(no_args_is_help=True, help="Look at and convert lists of concepts.")
 app.add_typer(metadata_app, name="metadata")
 
+INTERRUPTED = 130  # the shell's exit code for it
+
 Mode = Literal["paper", "spaced"]
 OnError = Literal["fail", "skip"]
 
@@ -354,9 +356,12 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output has gone: `metacurate match ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.stderr.write("metacurate: interrupted; the same command goes on where this stopped\n")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer's own, on Ctrl-C
+            sys.stderr.write(
+                "metacurate: interrupted; the same command goes on where this stopped\n"
+            )
+        raise
 
 
 def _print_summary(summary: dict[str, Any], title: str, as_json: bool) -> None:

@@ -121,6 +121,24 @@ def test_damaged_file_is_reported_and_built_again(
     assert file.read_bytes() == sound
 
 
+@pytest.mark.parametrize(
+    ("entries", "mode"),
+    [
+        pytest.param(ENTRIES[::-1], "paper", id="other metadata"),
+        pytest.param(ENTRIES, "spaced", id="other mode"),
+    ],
+)
+def test_automaton_under_a_wrong_name_is_built_again(
+    entries: list[str], mode: Mode, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = Metadata.from_entries(entries)
+    Matcher(other, mode)
+    wrong = cache_path(Metadata.from_entries(ENTRIES).digest, "paper")
+    cache_path(other.digest, mode).rename(wrong)
+    assert match() == EXPECTED
+    assert str(wrong) in caplog.text
+
+
 def test_flipped_bits_in_front_of_the_arrays(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -151,6 +151,25 @@ def test_entries_that_all_have_the_same_hash(seeds: int, mode: Mode) -> None:
 
 
 @in_both_modes
+@pytest.mark.parametrize("other", [b"12345678", b"\0", b"\0\0\0"], ids=["bytes", "zero", "zeros"])
+def test_short_words_that_share_a_table_row(other: bytes, mode: Mode) -> None:
+    """Words that begin alike, or differ by zero bytes only, so that a part of a row is equal."""
+
+    def row(word: bytes) -> int:
+        low, high = (int.from_bytes(word[i : i + 8], "little") for i in (0, 8))
+        numbers = (np.uint64(n) for n in (low, high, len(word), 0))
+        return int(kernel._hash_short(*numbers)) >> 58  # the smallest table has 64 rows
+
+    stems = (f"{i:08d}".encode() if len(other) == 8 else f"{i:05d}".encode() for i in count())
+    change = b"abcdefgh" if len(other) == 8 else b""
+    pairs = ((stem + change, stem + other) for stem in stems)
+    alike = list(islice((pair for pair in pairs if row(pair[0]) == row(pair[1])), 9))
+    known, unknown = ([word.decode() for word in words] for words in zip(*alike, strict=True))
+    agrees(known, [*known, *unknown], mode)
+    agrees(unknown, [*known, *unknown], mode)
+
+
+@in_both_modes
 def test_long_words_that_share_a_table_row(mode: Mode) -> None:
     candidates = (f"a-word-of-more-than-16-bytes-{i}" for i in count())
     top = 2**64 // 64  # rows of the smallest table

@@ -14,7 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from metacurate.errors import UsageError
-from metacurate.matching.matcher import Matcher, Texts
+from metacurate.matching import matcher as matching
+from metacurate.matching.matcher import Counter, Matcher, Texts
 from metacurate.matching.oracle import match_by_substring
 from metacurate.matching.spacing import MODES, Mode, space_entry, space_text, words_of
 from metacurate.metadata.metadata import Metadata
@@ -167,6 +168,10 @@ LAYOUTS = [
     pytest.param(partial(dictionary, pa.int32()), id="dictionary of int32"),
     pytest.param(null_in_dictionary, id="null inside the dictionary"),
     pytest.param(lambda: dictionary(pa.int8(), [None, *TEXTS])[1:], id="sliced dictionary"),
+    pytest.param(
+        lambda: pa.DictionaryArray.from_arrays(range(9), pa.array(TEXTS, pa.string_view())),
+        id="dictionary of string_view",
+    ),
     pytest.param(partial(sliced, pa.string()), id="sliced string"),
     pytest.param(partial(sliced, pa.large_string()), id="sliced large_string"),
     pytest.param(partial(sliced, pa.string_view()), id="sliced string_view"),
@@ -194,6 +199,17 @@ def test_layouts(matcher: Matcher, make: Any) -> None:
     counts = matcher.count(texts)
     assert counts.values.tolist() == [3, 1, 3, 2]
     assert (counts.texts, counts.matched_texts, counts.matches) == (7, 4, 9)
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()], ids=str)
+def test_all_slices(matcher: Matcher, kind: Any) -> None:
+    texts = pa.array([text for text in TEXTS if text is not None], kind)
+    expected = [ids for ids in EXPECTED if ids is not None]
+    for start in range(len(texts) + 1):
+        for stop in range(start, len(texts) + 1):
+            part = texts[start:stop]
+            assert matcher.match(part).to_pylist() == expected[start:stop]
+            assert matcher.count(part).matches == sum(map(len, expected[start:stop]))
 
 
 @pytest.mark.parametrize(
@@ -295,3 +311,29 @@ def test_count_of_real_captions(concepts: Metadata, captions: list[str]) -> None
     counts = matcher.count(captions)
     assert np.array_equal(counts.values, np.bincount(ids, minlength=len(concepts)))
     assert counts.matches == len(ids)
+
+
+@pytest.mark.parametrize(
+    ("at_once", "last_number"),
+    [
+        pytest.param(2, 100, id="few at once"),
+        pytest.param(3, 5, id="numbers run out"),
+        pytest.param(1, 2, id="one by one"),
+    ],
+)
+def test_counting_on_and_on(
+    matcher: Matcher, at_once: int, last_number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matching, "TEXTS_AT_ONCE", at_once)  # as if texts were billions
+    monkeypatch.setattr(matching, "LAST_NUMBER", last_number)
+    counter = Counter(matcher)
+    for times in range(1, 5):
+        counter.add(TEXTS)
+        counter.add([])
+        total = counter.total()
+        assert total.values.tolist() == [3 * times, times, 3 * times, 2 * times]
+        assert (total.texts, total.matched_texts, total.matches) == (
+            7 * times,
+            4 * times,
+            9 * times,
+        )

@@ -1,5 +1,6 @@
 """Draws: each pair's own uniform number, and the choice that it makes."""
 
+import operator
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -33,11 +34,11 @@ def draw_seed(seed: int, purpose: Purpose = "sample", index: int = 0) -> int:
         UsageError: for a seed or index out of range, or an unknown purpose.
     """
     for name, value in (("seed", seed), ("index", index)):
-        if not 0 <= value <= MAX_SEED:
-            raise UsageError(f"{name} {value} is not between 0 and 2^64 - 1")
+        if not hasattr(value, "__index__") or not 0 <= value <= MAX_SEED:
+            raise UsageError(f"{name} {value} is not between 0 and 2^64 - 1, and whole")
     if purpose not in get_args(Purpose):
         raise UsageError(f"purpose {purpose!r} is none of: {', '.join(get_args(Purpose))}")
-    return xxh64(purpose.encode() + index.to_bytes(8, "little"), seed)
+    return xxh64(purpose.encode() + operator.index(index).to_bytes(8, "little"), seed)
 
 
 def xxh64(message: bytes, seed: int) -> int:

@@ -19,7 +19,7 @@ from metacurate.engine.stage import Stage, Task, Unit, UnitRecord
 from metacurate.engine.storage import write_parquet
 from metacurate.matching.automaton import FORMAT
 from metacurate.matching.matcher import Counter, Matcher
-from metacurate.pool.tables import ROUND, Pool, Reader, id_texts, valid_texts
+from metacurate.pool.tables import ROUND, Pool, Reader, id_texts, valid_texts, without_views
 from metacurate.schema import CURATED
 
 Values = npt.NDArray[np.uint64]
@@ -171,7 +171,7 @@ class SampleTask(Task):
                 pa.array(probabilities[keep]),
                 pa.array(balance.min_thresholds(kept_matches, pair_draws[keep])),
             ]
-            kept.append(self._table(batch.filter(mask), added))
+            kept.append(self._table(without_views(batch).filter(mask), added))
             rows += batch.num_rows
             invalid += batch.num_rows - int(drawn.sum())
             lengths = np.diff(list_arrays(matches)[0])

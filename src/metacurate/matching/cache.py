@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 MAGIC = b"metacurate automaton\n"
 ALIGNMENT = 64
+CHECKED = len(MAGIC) + hashlib.sha256().digest_size  # from here on the checksum holds
 
 
 def cache_folder() -> Path:
@@ -45,20 +46,25 @@ def save_automaton(automaton: Automaton, path: Path) -> None:
     Args:
         automaton: what to write. path: where to.
     """
-    arrays = {field.name: getattr(automaton, field.name) for field in fields(automaton)}
-    header = {name: [a.dtype.str, list(a.shape)] for name, a in arrays.items()}
-    checksum = hashlib.sha256()
+    arrays = {f.name: np.ascontiguousarray(getattr(automaton, f.name)) for f in fields(automaton)}
+    layout = {name: [array.dtype.str, list(array.shape)] for name, array in arrays.items()}
+    header = json.dumps({"name": path.name, "arrays": layout}).encode()
+    pieces: list[bytes | memoryview] = [len(header).to_bytes(8, "little"), header]
+    position = CHECKED + len(pieces[0]) + len(header)
     for array in arrays.values():
-        checksum.update(np.ascontiguousarray(array).data)
-    text = json.dumps({"arrays": header, "sha256": checksum.hexdigest()}).encode()
+        padding = bytes(-position % ALIGNMENT)
+        pieces += [padding, array.data]
+        position += len(padding) + array.nbytes
+    checksum = hashlib.sha256()
+    for piece in pieces:
+        checksum.update(piece)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
             try:
-                file.write(MAGIC + len(text).to_bytes(8, "little") + text)
-                for array in arrays.values():
-                    file.write(bytes(-file.tell() % ALIGNMENT))
-                    file.write(np.ascontiguousarray(array).data)
+                file.write(MAGIC + checksum.digest())
+                for piece in pieces:
+                    file.write(piece)
                 file.close()
                 Path(file.name).replace(path)
             except BaseException:
@@ -85,28 +91,27 @@ def load_automaton(path: Path) -> Automaton | None:
         log.warning("%s can't be read and is built again: %s", path, error)
         return None
     try:
-        return _parse(content)
-    except (ValueError, KeyError, TypeError) as error:
+        return _parse(content, path.name)
+    except ValueError as error:
         log.warning("%s is damaged and is built again: %s", path, error)
         return None
 
 
-def _parse(content: "np.memmap[tuple[int], np.dtype[np.uint8]]") -> Automaton:
-    start = len(MAGIC) + 8
+def _parse(content: "np.memmap[tuple[int], np.dtype[np.uint8]]", name: str) -> Automaton:
     if content[: len(MAGIC)].tobytes() != MAGIC:
-        raise ValueError("not an automaton")
-    size = int.from_bytes(content[len(MAGIC) : start].tobytes(), "little")
-    header = json.loads(content[start : start + size].tobytes())
-    position = start + size
+        raise ValueError("it is no automaton")
+    if hashlib.sha256(content[CHECKED:].data).digest() != content[len(MAGIC) : CHECKED].tobytes():
+        raise ValueError("its checksum does not fit")
+    start = CHECKED + 8
+    position = start + int.from_bytes(content[CHECKED:start].tobytes(), "little")
+    header = json.loads(content[start:position].tobytes())
+    if header["name"] != name:
+        raise ValueError(f"it holds {header['name']}")
     arrays = {}
-    checksum = hashlib.sha256()
-    for name, (kind, shape) in header["arrays"].items():
+    for field, (kind, shape) in header["arrays"].items():
         position += -position % ALIGNMENT
         length = int(np.prod(shape)) * np.dtype(kind).itemsize
         array = np.asarray(content[position : position + length]).view(kind).reshape(shape)
-        checksum.update(array.data)
-        arrays[name] = array
+        arrays[field] = array
         position += length
-    if checksum.hexdigest() != header["sha256"]:
-        raise ValueError("its checksum does not fit")
     return Automaton(**arrays)

@@ -209,11 +209,13 @@ def string_arrays(texts: Texts) -> Iterator[pa.Array]:
         return
     try:
         array = texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string())
-    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError) as error:
+    except (ValueError, TypeError) as error:  # a lone surrogate, too, has no UTF-8
         raise UsageError(f"texts are not strings: {error}") from error
     kind = array.type
     if pa.types.is_dictionary(kind):
-        yield from string_arrays(array.dictionary_decode())
+        values = list(string_arrays(array.dictionary))
+        plain = pa.DictionaryArray.from_arrays(array.indices, values[0])
+        yield plain.dictionary_decode()
     elif pa.types.is_string_view(kind):
         yield array.cast(pa.large_string())
     elif pa.types.is_null(kind):

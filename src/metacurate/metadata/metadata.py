@@ -50,7 +50,7 @@ class Metadata:
                 raise UsageError(f"entry {position} is {type(entry).__name__}, not a string")
         try:
             column = pa.array(entries, pa.string())
-        except pa.ArrowInvalid as error:  # a lone surrogate has no UTF-8
+        except ValueError as error:  # a lone surrogate has no UTF-8
             raise UsageError(f"an entry is no valid Unicode: {error}") from error
         return cls._checked(pa.table({"entry": column}), source, None)
 
@@ -80,7 +80,7 @@ class Metadata:
                 lines = path.read_bytes().decode().removesuffix("\n").split("\n")
                 lines = [line.removesuffix("\r") for line in lines]
                 table = pa.table({"entry": pa.array(lines if lines != [""] else [], pa.string())})
-        except (pa.ArrowInvalid, OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(str(path), f"can't be read: {_first_line(error)}") from error
         if "entry" not in table.column_names:
             raise InputError(
@@ -94,6 +94,9 @@ class Metadata:
             return InputError(path, reason) if path else UsageError(reason)
 
         columns = {}
+        kind = table["entry"].type
+        if len(table) and not _holds_strings(kind):
+            raise refuse(f"column 'entry' is of type {kind}, not strings")
         for wanted in METADATA:
             if wanted.name in table.column_names:
                 try:
@@ -107,12 +110,11 @@ class Metadata:
         entries = columns["entry"]
         if len(entries) == 0:
             raise refuse("the list of entries is empty")
-        if pa.types.is_integer(table["entry"].type) or pa.types.is_floating(table["entry"].type):
-            raise refuse(f"column 'entry' is of type {table['entry'].type}, not strings")
-        try:
-            entries.validate(full=True)
-        except pa.ArrowInvalid as error:
-            raise refuse(f"an entry is no valid UTF-8: {_first_line(error)}") from error
+        for name in ("entry", "source", "language"):
+            try:
+                columns[name].validate(full=True)
+            except pa.ArrowInvalid as error:
+                raise refuse(f"column '{name}' is no valid UTF-8: {_first_line(error)}") from error
         empty = pc.fill_null(pc.equal(entries, ""), True)
         if pc.any(empty).as_py():
             raise refuse(f"entry {pc.index(empty, True).as_py()} (counted from 0) is empty")
@@ -182,6 +184,12 @@ class Metadata:
                     f"entry {position} ({entry!r}) has a line break: write .json or .parquet"
                 )
         path.write_bytes("".join(f"{entry}\n" for entry in entries).encode())
+
+
+def _holds_strings(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(test(kind) for test in tests)
 
 
 def _single(column: pa.ChunkedArray) -> pa.Array:

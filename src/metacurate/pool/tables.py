@@ -13,6 +13,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
 
 from metacurate.engine.stage import Unit
 from metacurate.errors import InputError, MetacurateError, UsageError
@@ -222,6 +223,36 @@ def id_texts(array: pa.Array) -> pa.Array:
     return pc.cast(array, pa.string()) if pa.types.is_integer(array.type) else array
 
 
+def without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Turn columns of string and binary views, which Arrow can't filter, into plain ones.
+
+    Args:
+        batch: any columns, nested ones among them.
+    """
+    schema = pa.schema([field.with_type(_plain_type(field.type)) for field in batch.schema])
+    return batch if schema.equals(batch.schema) else batch.cast(schema)
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_string_view(kind):
+        return pa.large_string()
+    if pa.types.is_binary_view(kind):
+        return pa.large_binary()
+    if pa.types.is_list(kind):
+        return pa.list_(_plain_field(kind.value_field))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_plain_field(kind.value_field))
+    if pa.types.is_struct(kind):
+        return pa.struct([_plain_field(kind.field(i)) for i in range(kind.num_fields)])
+    if pa.types.is_map(kind):
+        return pa.map_(_plain_type(kind.key_type), _plain_field(kind.item_field))
+    return kind
+
+
+def _plain_field(field: pa.Field) -> pa.Field:
+    return field.with_type(_plain_type(field.type))
+
+
 def find_files(source: Source) -> list[str]:
     """List the Parquet files that a pool argument means.
 
@@ -239,7 +270,6 @@ def find_files(source: Source) -> list[str]:
     found: set[str] = set()
     for one in map(str, sources):
         filesystem, path = fsspec.core.url_to_fs(one)
-        prefix = "" if "file" in filesystem.protocol else f"{filesystem.protocol[0]}://"
         if filesystem.isdir(path):
             names = [
                 name
@@ -254,7 +284,8 @@ def find_files(source: Source) -> list[str]:
             names = [name for name in filesystem.glob(path) if not filesystem.isdir(name)]
             if not names:
                 raise UsageError(f"{one}: no such file or folder")
-        found.update(f"{prefix}{name}" for name in names)
+        local = isinstance(filesystem, LocalFileSystem)
+        found.update(name if local else filesystem.unstrip_protocol(name) for name in names)
     if not found:
         raise UsageError("no pool: the list of files is empty")
     return sorted(found)
@@ -273,7 +304,7 @@ def _open_parquet(path: str) -> pq.ParquetFile:
 def _identity(path: str) -> str:
     filesystem, name = fsspec.core.url_to_fs(path)
     details = filesystem.info(name)
-    if "file" in filesystem.protocol:
+    if isinstance(filesystem, LocalFileSystem):
         status = Path(name).stat()
         return f"{status.st_size} {status.st_mtime_ns}"
     tag = details.get("ETag") or details.get("mtime") or details.get("created") or ""

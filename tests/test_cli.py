@@ -1,0 +1,740 @@
+"""The command line: what goes in, what comes out, and one clear line where it can't be."""
+
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import metacurate as mc
+from metacurate import cli
+from metacurate.curation.balance import Balance
+from metacurate.curation.curate import read_counts
+from metacurate.curation.explain import Explainer
+
+ENTRIES = ["red", "fox", "red fox", "dog", "st. louis", "🌭"]
+TEXTS = ["a red fox", "a dog", "a red dog, a fox", "nothing here", "", "🌭", "red"]
+ROWS = 200
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+def call(command: str) -> Done:
+    """Run a command in this process, which saves the seconds of a start."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["metacurate", *command.split()])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+    assert isinstance(exit_.value.code, int)
+    return Done(exit_.value.code, out.getvalue(), err.getvalue())
+
+
+def execute(command: str, stdin: bytes = b"") -> Done:
+    """Run a command in a process of its own."""
+    process = start("-m", "metacurate", *command.split())
+    out, err = process.communicate(stdin)
+    return Done(process.returncode, out.decode(), err.decode())
+
+
+def start(*arguments: str) -> subprocess.Popen[bytes]:
+    source = Path(mc.__file__).parents[1]  # the same package, from whatever folder
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(source)},
+    )  # fmt: skip
+
+
+def write_pairs(path: Path, rows: int = ROWS, texts: Any = None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    urls = [f"https://example.org/{path.stem}/{i}.jpg" for i in range(rows)]
+    texts = [TEXTS[i % len(TEXTS)] for i in range(rows)] if texts is None else texts
+    pq.write_table(pa.table({"url": urls, "text": texts}), path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder: a pool and its metadata."""
+    monkeypatch.chdir(tmp_path)
+    for name in "abc":
+        write_pairs(tmp_path / "pool" / f"{name}.parquet")
+    mc.Metadata.from_entries(ENTRIES).write("m.txt")
+    return tmp_path
+
+
+def snapshot(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# ---- what can't be: one line on standard error, the right code, and nothing lost
+
+CURATE = "curate pool -m m.txt -t 5 -o out"
+SAMPLE = "sample pool -m m.txt -t 5 -o out"
+
+Setup = Callable[[], object]
+
+
+def parquet(path: str, columns: dict[str, Any]) -> Setup:
+    return lambda: pq.write_table(pa.table(columns), path)
+
+
+def content(path: str, text: str) -> Setup:
+    def write() -> None:
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).write_text(text)
+
+    return write
+
+
+def both(*setups: Setup) -> Setup:
+    return lambda: [setup() for setup in setups]
+
+
+def ran(command: str) -> Setup:
+    def run() -> None:
+        assert call(command).code == 0
+
+    return run
+
+
+def truncate(path: str | Path) -> None:
+    path = Path(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def damage(path: str | Path, column: str) -> None:
+    """Flip all bytes of a column's pages; the footer stays."""
+    path = Path(path)
+    group = pq.read_metadata(path).row_group(0)
+    index = pq.read_schema(path).names.index(column)
+    pages = group.column(index)
+    start = pages.dictionary_page_offset or pages.data_page_offset
+    stop = start + pages.total_compressed_size
+    raw = path.read_bytes()
+    path.write_bytes(raw[:start] + bytes(b ^ 0xFF for b in raw[start:stop]) + raw[stop:])
+
+
+def spoil_rows(path: str | Path) -> None:
+    """Make the second text no UTF-8."""
+    raw = pa.array([b"a red fox", b"a \xff dog", b"a fox"])
+    write_pairs(Path(path), 3, pa.Array.from_buffers(pa.string(), 3, raw.buffers()))
+
+
+def spoiled(path: str, spoil: Callable[[str], None]) -> Setup:
+    def write() -> None:
+        write_pairs(Path(path))
+        spoil(path)
+
+    return write
+
+
+def nothing() -> None:
+    pass
+
+
+ONE = CURATE.replace("pool", "p.parquet")
+PAIR = {"url": ["u"], "text": ["a fox"]}
+
+BROKEN = [  # setup, command, start of the message
+    pytest.param(
+        parquet("p.parquet", {"url": ["u"], "alt": ["x"]}), ONE,
+        "{}/p.parquet: no text column found: name it with --text-column (it has url, alt)",
+        id="missing column",
+    ),
+    pytest.param(
+        parquet("p.parquet", {"text": ["x"]}), ONE,
+        "{}/p.parquet: no url column found: name it with --url-column or --id-column",
+        id="no url",
+    ),
+    pytest.param(
+        nothing, f"{CURATE} --text-column alt",
+        "{}/pool/a.parquet: no column 'alt' (it has url, text) (and 2 more files like it)",
+        id="named column is missing",
+    ),
+    pytest.param(
+        parquet("p.parquet", {"url": ["u"], "text": [1]}), ONE,
+        "{}/p.parquet: column 'text' is of type int64, not strings",
+        id="column of numbers",
+    ),
+    pytest.param(
+        spoiled("p.parquet", truncate), ONE, "{}/p.parquet: not a whole Parquet file: ",
+        id="truncated",
+    ),
+    pytest.param(
+        spoiled("p.parquet", lambda path: damage(path, "text")), ONE,
+        "{}/p.parquet: can't be read: ",
+        id="damaged pages",
+    ),
+    pytest.param(
+        spoiled("p.parquet", lambda path: damage(path, "url")), ONE,
+        "{}/p.parquet: can't be read: ",
+        id="damaged pages of another column",
+    ),
+    pytest.param(
+        content("p.parquet", "url,text\n"), ONE, "{}/p.parquet: not a whole Parquet file: ",
+        id="no Parquet",
+    ),
+    pytest.param(
+        content("p.parquet", ""), ONE, "{}/p.parquet: the file is empty", id="empty file"
+    ),
+    pytest.param(
+        parquet("p.parquet", {"url": pa.array([], pa.string()), "text": pa.array([], pa.string())}),
+        ONE, "the pool has no rows: {}/p.parquet",
+        id="no rows",
+    ),
+    pytest.param(
+        lambda: spoil_rows("p.parquet"), ONE,
+        "{}/p.parquet: column 'text': 1 row is no UTF-8, the first is row 1 (counted from 0)",
+        id="rows of no UTF-8",
+    ),
+    pytest.param(
+        content("m.txt", ""), CURATE, "m.txt: the list of entries is empty", id="no entries: text"
+    ),
+    pytest.param(
+        content("m.json", "[]"), CURATE.replace("m.txt", "m.json"),
+        "m.json: the list of entries is empty",
+        id="no entries: JSON",
+    ),
+    pytest.param(
+        parquet("m.parquet", {"entry": pa.array([], pa.string())}),
+        CURATE.replace("m.txt", "m.parquet"), "m.parquet: the list of entries is empty",
+        id="no entries: Parquet",
+    ),
+    pytest.param(
+        content("m.txt", "fox\n\ndog\n"), CURATE, "m.txt: entry 1 (counted from 0) is empty",
+        id="empty entry",
+    ),
+    pytest.param(
+        content("m.parquet", "fox\n"), CURATE.replace("m.txt", "m.parquet"),
+        "m.parquet: can't be read: ",
+        id="metadata that is no Parquet",
+    ),
+    pytest.param(
+        content("file", ""), CURATE.replace("out", "file/out"),
+        "file/out/.metacurate: can't be written: ",
+        id="output below a file",
+    ),
+    pytest.param(
+        both(ran("count pool -m m.txt -o counts"), content("m.txt", "fox\n")),
+        f"{SAMPLE} -c counts", "the counts belong to metadata of digest ",
+        id="counts of other metadata",
+    ),
+    pytest.param(
+        ran("count pool -m m.txt -o counts --mode spaced"), f"{SAMPLE} -c counts",
+        "the counts were made in mode 'spaced', not 'paper'",
+        id="counts of another mode",
+    ),
+    pytest.param(
+        parquet("counts.parquet", PAIR), f"{SAMPLE} -c counts.parquet",
+        "counts.parquet: can't be read: not a table of counts: ",
+        id="no table of counts",
+    ),
+    pytest.param(
+        content("counts.parquet", "x"), f"{SAMPLE} -c counts.parquet",
+        "counts.parquet: can't be read: ",
+        id="counts that are no Parquet",
+    ),
+]  # fmt: skip
+
+WRONG = [  # setup, command, start of the message
+    pytest.param(nothing, CURATE.replace("-t 5", "-t 0"), "threshold 0 is not a", id="t is 0"),
+    pytest.param(nothing, CURATE.replace("-t 5", "-t -3"), "threshold -3 is not a", id="t below 0"),
+    pytest.param(nothing, CURATE.replace("-t 5", "-t nan"), "threshold nan is not", id="t is nan"),
+    pytest.param(nothing, CURATE.replace("-t 5", "-t inf"), "threshold inf is not", id="t is inf"),
+    pytest.param(
+        nothing, CURATE.replace("-t 5", "--tail-share 6"), "tail share 6.0 is not between 0 and 1",
+        id="tail share in percent",
+    ),
+    pytest.param(
+        nothing, CURATE.replace("-t 5", "--tail-share nan"), "tail share nan is not between",
+        id="tail share is nan",
+    ),
+    pytest.param(
+        nothing, f"{CURATE} --tail-share 0.1", "give a threshold or a tail share, not both",
+        id="threshold and tail share",
+    ),
+    pytest.param(
+        nothing, f"{CURATE} --seed -1", "seed -1 is not between 0 and 2^64 - 1", id="seed below 0"
+    ),
+    pytest.param(
+        nothing, f"{CURATE} --seed {2**64}", f"seed {2**64} is not between", id="seed too large"
+    ),
+    pytest.param(
+        nothing, f"{CURATE} --workers 0", "0 workers can't work: at least 1", id="no workers"
+    ),
+    pytest.param(
+        nothing, f"{CURATE} --workers -2", "-2 workers can't work", id="fewer than no workers"
+    ),
+    pytest.param(
+        nothing, f"{CURATE} --url-column url --id-column url",
+        "give --url-column or --id-column, not both",
+        id="url and id column",
+    ),
+    pytest.param(
+        nothing, CURATE.replace("pool", "none"), "none: no such file or folder", id="no pool"
+    ),
+    pytest.param(
+        content("pool2/notes.txt", "x"), CURATE.replace("pool", "pool2"),
+        "pool2: the folder holds no .parquet file",
+        id="pool without Parquet",
+    ),
+    pytest.param(
+        nothing, CURATE.replace("m.txt", "none.txt"), "none.txt: no such metadata file",
+        id="no metadata",
+    ),
+    pytest.param(
+        nothing, CURATE.replace("m.txt", "pool"), "pool: no such metadata file",
+        id="metadata is a folder",
+    ),
+    pytest.param(
+        ran(CURATE), f"{CURATE} --seed 1",
+        "out holds a run of another configuration (seed 0 there, 1 here): ",
+        id="output of another configuration",
+    ),
+    pytest.param(
+        content("out/thesis.tex", "x"), CURATE, "out is not empty, and holds no run of metacurate",
+        id="foreign output folder",
+    ),
+    pytest.param(content("out", "x"), CURATE, "out is a file, not a folder", id="output is a file"),
+    pytest.param(
+        nothing, CURATE.replace("-o out", "-o pool"),
+        "the output folder pool holds files of the pool: {}/pool/a.parquet",
+        id="output is the pool",
+    ),
+    pytest.param(
+        nothing, CURATE.replace("-o out", "-o ."),
+        "the output folder . holds files of the pool: {}/pool/a.parquet",
+        id="output holds the pool",
+    ),
+    pytest.param(
+        ran(CURATE), CURATE.replace("pool", "out/curated"),
+        "the output folder out holds files of the pool: {}/out/curated/",
+        id="output balanced into itself",
+    ),
+    pytest.param(
+        nothing, f"{SAMPLE} -c none", "none: no such file of counts", id="no counts"
+    ),
+    pytest.param(
+        both(ran("count pool -m m.txt -o counts"), lambda: Path("pool/a.parquet").unlink()),
+        f"{SAMPLE} -c counts", "the counts belong to another pool ",
+        id="counts of another pool",
+    ),
+    pytest.param(
+        nothing, "match -m m.txt -t 5", "--threshold, --tail-share and --url need --counts",
+        id="match: threshold without counts",
+    ),
+    pytest.param(
+        nothing, "match -m m.txt none.txt", "none.txt: no such file", id="match: no file"
+    ),
+    pytest.param(
+        nothing, "metadata info none.txt", "none.txt: no such metadata file", id="info: no file"
+    ),
+    pytest.param(
+        content("m.json", '["a\\nb"]'), "metadata convert m.json new.txt",
+        "entry 0 ('a\\nb') has a line break: write .json or .parquet",
+        id="convert: line break",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("code", "setup", "command", "message"),
+    [
+        pytest.param(code, *case.values, id=str(case.id))
+        for code, cases in ((1, BROKEN), (2, WRONG))
+        for case in cases
+    ],
+)
+def test_one_clear_line(code: int, setup: Setup, command: str, message: str, folder: Path) -> None:
+    setup()
+    before = snapshot(folder)
+    done = call(command)
+    assert (done.code, done.out) == (code, "")
+    *progress, line = done.err.splitlines()
+    assert line.startswith(f"metacurate: error: {message.format(folder)}")
+    assert all(one.startswith(("count: ", "sample: ")) for one in progress)
+    after = snapshot(folder)
+    assert {path: after.get(path) for path in before} == before
+    made = {path.relative_to(folder) for path in after.keys() - before.keys()}
+    assert Path("out/manifest.json") not in made
+    assert not [path for path in made if path.suffix == ".tmp"]
+
+
+@pytest.mark.parametrize(
+    ("setup", "command", "code", "message"),
+    [
+        (spoiled("p.parquet", lambda path: damage(path, "text")), ONE, 1, "{}/p.parquet: can't"),
+        (nothing, CURATE.replace("-t 5", "-t 0"), 2, "threshold 0 is not a number above 0"),
+    ],
+    ids=["damaged pages", "t is 0"],
+)
+def test_the_same_in_a_process(
+    setup: Setup, command: str, code: int, message: str, folder: Path
+) -> None:
+    setup()
+    done = execute(command)
+    assert (done.code, done.out) == (code, "")
+    assert done.err.splitlines()[-1].startswith(f"metacurate: error: {message.format(folder)}")
+    assert done.err.count("error") == 1
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("command", "cause"),
+    [
+        ("curate pool -m m.txt -o out -t x", "--threshold"),
+        ("curate pool -m m.txt -o out --mode quick", "--mode"),
+        ("curate pool -m m.txt -o out --on-error ignore", "--on-error"),
+        ("curate pool -m m.txt", "--out"),
+        ("curate -m m.txt -o out", "pool"),
+        ("ballance", "ballance"),
+    ],
+)
+def test_wrong_usage_names_the_argument(command: str, cause: str, folder: Path) -> None:
+    done = call(command)
+    assert (done.code, done.out) == (2, "")
+    assert cause in done.err
+    assert not (folder / "out").exists()
+
+
+# ---- one bad file among good ones
+
+
+@pytest.mark.parametrize(
+    ("spoil", "counted", "sampled", "reason"),
+    [  # units that are done in spite of it
+        pytest.param(truncate, 3, 0, "not a whole Parquet file: ", id="truncated"),
+        pytest.param(
+            lambda path: damage(path, "text"), 3, 0, "can't be read: ", id="damaged texts"
+        ),
+        pytest.param(lambda path: damage(path, "url"), 4, 3, "can't be read: ", id="damaged urls"),
+        pytest.param(
+            spoil_rows, 4, 0, "column 'text': 1 row is no UTF-8, the first is row 1 ", id="no UTF-8"
+        ),
+    ],
+)  # fmt: skip
+def test_one_bad_file(
+    spoil: Callable[[Path], None], counted: int, sampled: int, reason: str, folder: Path
+) -> None:
+    bad = folder / "pool" / "bad.parquet"
+    write_pairs(bad)
+    spoil(bad)
+
+    def errors(out: str) -> dict[str, str]:
+        shards = pq.read_table(f"{out}/shards.parquet").to_pylist()
+        assert len(shards) == 4
+        return {shard["input"]: shard["error"] for shard in shards if shard["error"]}
+
+    failed = call(f"{CURATE} --json")
+    assert (failed.code, failed.out) == (1, "")
+    assert f"metacurate: error: {bad}: {reason}" in failed.err.splitlines()[-1]
+    assert not Path("out/manifest.json").exists()
+    assert [*errors("out")] == [str(bad)]
+
+    skipped = call(f"{CURATE} --json --on-error skip")
+    assert skipped.code == 0
+    summary = json.loads(skipped.out)
+    assert summary["resumed_units"] == counted + sampled
+    assert summary["failed_units"] == (spoil is not spoil_rows)
+    assert summary["rows_read"] == 3 * ROWS + (3 if spoil is spoil_rows else 0)
+    assert summary["invalid"] == (1 if spoil is spoil_rows else 0)
+    assert json.loads(Path("out/manifest.json").read_text())["totals"] == summary
+    assert errors("out")[str(bad)].startswith(reason)
+
+    assert call(f"{CURATE} --on-error skip".replace("out", "fresh")).code == 0
+    for path in [*Path("out/curated").iterdir(), Path("out/counts.parquet")]:
+        assert path.read_bytes() == Path("fresh", *path.parts[1:]).read_bytes()
+
+    assert call(CURATE).code == 1  # that it may pass was said of that one run only
+
+
+def test_what_is_skipped_is_told_in_whole_lines(folder: Path) -> None:
+    bad = folder / "pool" / f"{'long-name-' * 12}.parquet"
+    content(str(bad), "no Parquet")()
+    done = execute(f"{CURATE} --on-error skip --json")
+    assert done.code == 0
+    assert json.loads(done.out)["failed_units"] == 1
+    told = [line for line in done.err.splitlines() if "skipped" in line]
+    assert told
+    assert all(f"{bad}: not a whole Parquet file" in line for line in told)
+
+
+# ---- match
+
+
+def lines(done: Done) -> list[dict[str, Any]]:
+    assert (done.code, done.err) == (0, "")
+    return [json.loads(line) for line in done.out.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("raw", "texts"),
+    [
+        pytest.param(b"a fox\na dog\n", ["a fox", "a dog"], id="lines"),
+        pytest.param(b"a fox\na dog", ["a fox", "a dog"], id="no last line end"),
+        pytest.param(b"a fox\r\na\rdog\r\n", ["a fox", "a\rdog"], id="CRLF"),
+        pytest.param(b"\n\na fox\n\r\n", ["", "", "a fox", ""], id="empty lines"),
+        pytest.param(b"  a fox \t\n", ["  a fox \t"], id="spaces stay"),
+        pytest.param(
+            "a\u2028b\x85c\x0cd\0e\n🌭\n".encode(), ["a\u2028b\x85c\x0cd\0e", "🌭"],
+            id="other line ends",
+        ),
+        pytest.param(b"", [], id="nothing"),
+        pytest.param(b"a fox\n" * 10_000, ["a fox"] * 10_000, id="many"),
+        pytest.param(b"a fox " * 200_000 + b"\n", ["a fox " * 200_000], id="a megabyte"),
+    ],
+)  # fmt: skip
+def test_match_a_file(raw: bytes, texts: list[str], folder: Path) -> None:
+    Path("texts.txt").write_bytes(raw)
+    done = call("match -m m.txt texts.txt")
+    told = [json.loads(line) for line in done.out.split("\n")[:-1]]
+    assert [one["text"] for one in told] == texts
+    fox = [{"id": 1, "entry": "fox"}]
+    assert all(one["entries"] == fox for one in told if "fox" in one["text"])
+
+
+def test_match_standard_input(folder: Path) -> None:
+    done = execute("match -m m.txt", "a red fox\r\n\nhot 🌭".encode())
+    assert lines(done) == [
+        {
+            "text": "a red fox",
+            "entries": [
+                {"id": 0, "entry": "red"},
+                {"id": 1, "entry": "fox"},
+                {"id": 2, "entry": "red fox"},
+            ],
+        },
+        {"text": "", "entries": []},
+        {"text": "hot 🌭", "entries": [{"id": 5, "entry": "🌭"}]},
+    ]
+
+
+@pytest.mark.parametrize("before", [0, 3, 5_000])
+def test_match_a_line_of_no_utf8(before: int, folder: Path) -> None:
+    Path("texts.txt").write_bytes(b"a fox\n" * before + b"caf\xe9\na dog\n")
+    done = call("match -m m.txt texts.txt")
+    assert done.code == 1
+    assert done.out.count("\n") == before
+    (line,) = done.err.splitlines()
+    assert line.startswith(f"metacurate: error: texts.txt: line {before + 1} is no UTF-8: ")
+
+
+def test_match_in_mode_spaced(folder: Path) -> None:
+    content("texts.txt", "st. louis")()
+    (paper,) = lines(call("match -m m.txt texts.txt"))
+    (spaced,) = lines(call("match -m m.txt texts.txt --mode spaced"))
+    assert paper["entries"] == []
+    assert spaced["entries"] == [{"id": 4, "entry": "st. louis"}]
+
+
+def test_match_a_reader_that_leaves(folder: Path) -> None:
+    content("texts.txt", "a red fox\n" * 200_000)()
+    with start("-m", "metacurate", "match", "-m", "m.txt", "texts.txt") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["text"] == "a red fox"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "of_text", "of_entry"),
+    [
+        ("", "text entries", "id entry"),
+        ("-c out -t 5", "text entries keep_probability", "id entry count probability"),
+        ("-c out/counts.parquet", "text entries keep_probability", "id entry count probability"),
+        (
+            "-c out --tail-share 0.5 -u u --seed 3 --round 1",
+            "text entries keep_probability draw min_threshold fate",
+            "id entry count probability",
+        ),
+    ],
+)
+def test_match_tells_what_the_flags_ask(
+    flags: str, of_text: str, of_entry: str, folder: Path
+) -> None:
+    ran(CURATE)()
+    content("texts.txt", "a fox\nnothing\n")()
+    matched, unmatched = lines(call(f"match -m m.txt texts.txt {flags}"))
+    assert " ".join(matched) == " ".join(unmatched) == of_text
+    assert [" ".join(entry) for entry in matched["entries"]] == [of_entry]
+    if "fate" in of_text:
+        assert unmatched["fate"] == "unmatched"
+        assert unmatched["min_threshold"] is None
+
+
+def test_match_tells_the_fates_of_curate(folder: Path) -> None:
+    seed = "--seed 11"
+    ran(f"{CURATE} {seed}")()
+    kept = {row["url"]: row for row in pq.read_table("out/curated").to_pylist()}
+    fates = set()
+    for pair in pq.read_table("pool/b.parquet").slice(0, 60).to_pylist():
+        content("text.txt", pair["text"] + "\n")()
+        told = call(f"match -m m.txt text.txt -c out -t 5 -u {pair['url']} {seed}")
+        (one,) = lines(told)
+        row = kept.get(pair["url"])
+        assert (one["fate"] == "kept") == (row is not None)
+        if row is not None:
+            assert one["keep_probability"] == row["probability"]
+            assert one["min_threshold"] == row["min_threshold"]
+            assert [entry["id"] for entry in one["entries"]] == row["entries"]
+        fates.add(one["fate"])
+    assert fates == {"kept", "balanced away", "unmatched"}
+
+
+# ---- metadata
+
+
+def test_info(folder: Path) -> None:
+    content("m.txt", "fox\nst. louis\nfox\n")()
+    expected = {
+        "entries": 2,
+        "repeats_dropped": 1,
+        "sources": {"user": 2},
+        "never_match_in_mode_paper": 1,
+        "digest": mc.Metadata.from_entries(["fox", "st. louis"]).digest,
+    }
+    assert json.loads(call("metadata info m.txt --json").out) == expected
+    shown = call("metadata info m.txt").out
+    assert "never match in mode paper" in shown
+    assert "sources: user" in shown
+
+
+@pytest.mark.parametrize("first", ["m.parquet", "m.json", "m.txt"])
+@pytest.mark.parametrize("second", ["n.parquet", "n.json", "n.txt"])
+def test_convert_keeps_the_digest(first: str, second: str, folder: Path) -> None:
+    metadata = mc.Metadata.from_entries(ENTRIES)
+    metadata.write(first)
+    done = call(f"metadata convert {first} {second}")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"{second}: 6 entries, digest {metadata.digest}\n"
+    call(f"metadata convert {second} back-{first}")
+    again = mc.Metadata.read(f"back-{first}")
+    assert again.digest == metadata.digest
+    assert again.entries.to_pylist() == ENTRIES
+
+
+# ---- summaries and help
+
+
+def test_steps_give_what_curate_gives(folder: Path) -> None:
+    whole = json.loads(call(f"{CURATE} --json").out)
+    counted = json.loads(call("count pool -m m.txt -o counts --json").out)
+    sampled = json.loads(call(f"{SAMPLE} -c counts --json".replace("out", "two")).out)
+    assert counted["matches"] == whole["matches"]
+    assert counted["matched_texts"] == whole["matched_texts"]
+    assert counted["rows_read"] == counted["texts"] == 3 * ROWS
+    same = set(whole) - {"seconds", "resumed_units"}
+    assert {name: sampled[name] for name in same} == {name: whole[name] for name in same}
+    for path in Path("out/curated").iterdir():
+        assert path.read_bytes() == (Path("two/curated") / path.name).read_bytes()
+
+
+def test_foreign_counts_are_allowed_and_told(folder: Path) -> None:
+    ran("count pool/a.parquet -m m.txt -o counts")()
+    write_pairs(Path("other/p.parquet"), 3, ["a red fox", "st. louis", "st. louis"])
+    command = SAMPLE.replace("pool", "other") + " -c counts --foreign-counts --mode paper --json"
+    assert json.loads(call(command).out)["unseen_entries"] == 0
+
+
+def test_summary_for_people(folder: Path) -> None:
+    done = call(CURATE)
+    assert done.code == 0
+    assert "Curated into out" in done.out
+    (row,) = [line for line in done.out.splitlines() if "rows read" in line]
+    assert "600" in row
+
+
+COMMANDS = ["curate", "count", "sample", "match", "demo", "metadata info", "metadata convert"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example(command: str) -> None:
+    done = call(f"{command} --help")
+    assert (done.code, done.err) == (0, "")
+    assert f"metacurate {command} " in done.out.partition("Example")[2]
+
+
+def test_help_lists_all_commands() -> None:
+    shown = call("--help").out + call("metadata -h").out
+    assert all(command.split()[-1] in shown for command in COMMANDS)
+
+
+HEAVY = """
+import sys
+import metacurate.cli
+try:
+    metacurate.cli.main()
+except SystemExit:
+    print(sorted({"numba", "numpy", "pyarrow", "fsspec", "altair"} & sys.modules.keys()))
+"""
+
+
+def test_help_and_version_load_nothing_heavy() -> None:
+    for flag, first in (("--help", ""), ("--version", f"metacurate {mc.__version__}")):
+        with start("-c", HEAVY, flag) as process:
+            out, err = process.communicate()
+        shown = out.decode().splitlines()
+        assert (shown[0].strip(), shown[-1], err) == (first, "[]", b"")
+
+
+# ---- real pairs
+
+
+@pytest.fixture(scope="module")
+def real(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    out = tmp_path_factory.mktemp("real") / "out"
+    done = execute(
+        f"curate {data}/redcaps.parquet --metadata {data}/metadata.parquet -t 5 --seed 0 "
+        f"--out {out} --json"
+    )
+    assert done.code == 0, done.err
+    summary: dict[str, Any] = json.loads(done.out)
+    return out, summary
+
+
+def test_real_summary(real: tuple[Path, dict[str, Any]]) -> None:
+    _, summary = real
+    assert summary["rows_read"] == 321_338
+    assert summary["kept"] == 155_755
+    assert summary["balanced_away"] == 161_505
+    assert summary["unmatched"] == 4_078
+    assert summary["invalid"] == 0
+    assert summary["matched_texts"] == 321_338 - 4_078
+    assert summary["matches"] == 2_068_422
+    assert summary["threshold"] == 5.0
+    assert summary["tail_share"] == pytest.approx(0.0459, abs=1e-4)
+    assert summary["seconds"] > 0
+
+
+def test_real_fates(data: Path, real: tuple[Path, dict[str, Any]]) -> None:
+    out, _ = real
+    kept = {
+        (row["url"], row["text"]): (row["probability"], row["min_threshold"], row["entries"])
+        for row in pq.read_table(out / "curated").to_pylist()
+    }
+    matcher = mc.Matcher(mc.Metadata.read(data / "metadata.parquet"))
+    balance = Balance(read_counts(out), 5.0)
+    pool = pq.read_table(data / "redcaps.parquet", columns=["url", "text"])
+    for i in random.Random(1).sample(range(len(pool)), 2_000):
+        url, text = pool["url"][i].as_py(), pool["text"][i].as_py()
+        (one,) = Explainer(matcher, balance, url, seed=0).explain([text])
+        assert (one["fate"] == "kept") == ((url, text) in kept)
+        if one["fate"] == "kept":
+            told = one["keep_probability"], one["min_threshold"], [e["id"] for e in one["entries"]]
+            assert told == kept[url, text]
