@@ -645,11 +645,15 @@ def test_steps_give_what_curate_gives(folder: Path) -> None:
         assert path.read_bytes() == (Path("two/curated") / path.name).read_bytes()
 
 
-def test_foreign_counts_are_allowed_and_told(folder: Path) -> None:
-    ran("count pool/a.parquet -m m.txt -o counts")()
-    write_pairs(Path("other/p.parquet"), 3, ["a red fox", "st. louis", "st. louis"])
-    command = SAMPLE.replace("pool", "other") + " -c counts --foreign-counts --mode paper --json"
-    assert json.loads(call(command).out)["unseen_entries"] == 0
+def test_foreign_counts_are_allowed_and_told(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_pairs(Path("few/p.parquet"), 2, ["a fox", "a fox"])
+    ran("count few -m m.txt -o counts")()
+    done = call(f"{SAMPLE} -c counts --foreign-counts --json")
+    summary = json.loads(done.out)
+    assert summary["unseen_entries"] == 4  # red, red fox, dog, the sausage
+    assert "4 entries match in this pool but have no count" in caplog.text
 
 
 def test_summary_for_people(folder: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metacurate.matching.automaton import Automaton, build_automaton
+from metacurate.matching.automaton import Automaton, build_automaton, count_unreachable
+from metacurate.matching.oracle import match_by_substring
 from metacurate.matching.spacing import MODES, Mode
 
 in_both_modes = pytest.mark.parametrize("mode", MODES)
@@ -38,6 +39,30 @@ def test_modes_differ_where_entries_hold_marks() -> None:
     entries = pa.array(["st. louis"])
     assert build_automaton(entries, "paper").sizes[0] == 0  # words
     assert build_automaton(entries, "spaced").sizes[0] == 4  # st . (nothing) louis
+
+
+@pytest.mark.parametrize(
+    ("entry", "reachable"),
+    [
+        pytest.param("hot dog", True, id="words"),
+        pytest.param("it's", True, id="other mark"),
+        pytest.param(",", True, id="mark alone"),
+        pytest.param("a , b", True, id="mark between spaces"),
+        pytest.param(",  !", True, id="marks two spaces apart"),
+        pytest.param(" ", True, id="space"),
+        pytest.param("a.", False, id="mark behind"),
+        pytest.param(".a", False, id="mark in front"),
+        pytest.param("st. louis", False, id="mark inside"),
+        pytest.param("!?", False, id="two marks"),
+        pytest.param("a\tb", False, id="tab"),
+        pytest.param("a\n", False, id="line end"),
+        pytest.param(", !", False, id="marks one space apart"),  # a text's are two apart
+    ],
+)
+def test_entries_that_no_text_can_match(entry: str, reachable: bool) -> None:
+    assert count_unreachable(pa.array([entry])) == 1 - reachable
+    own = [entry, entry.replace(" , ", ","), entry.replace("  ", ""), ",!", "a.", "st. louis"]
+    assert any(match_by_substring(text, [entry]) for text in own) == reachable
 
 
 def test_arrays_are_read_only() -> None:

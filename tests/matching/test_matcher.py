@@ -327,10 +327,12 @@ def test_counting_on_and_on(
     monkeypatch.setattr(matching, "TEXTS_AT_ONCE", at_once)  # as if texts were billions
     monkeypatch.setattr(matching, "LAST_NUMBER", last_number)
     counter = Counter(matcher)
-    for times in range(1, 5):
+    totals = []
+    for _ in range(4):
         counter.add(TEXTS)
         counter.add([])
-        total = counter.total()
+        totals.append(counter.total())
+    for times, total in enumerate(totals, start=1):
         assert total.values.tolist() == [3 * times, times, 3 * times, 2 * times]
         assert (total.texts, total.matched_texts, total.matches) == (
             7 * times,

@@ -1,6 +1,5 @@
 """What a curated set says of itself: datacard.json, and a README in Hugging Face's form."""
 
-import html
 import platform
 from importlib.metadata import version
 from typing import Any
@@ -16,6 +15,7 @@ from metacurate.metadata.metadata import Metadata
 Values = npt.NDArray[np.uint64]
 
 TOP = 20
+MARKUP = frozenset("\\`*_[]|~#&<>:@")  # what Markdown, HTML, or a link could be made of
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999, 1.0)
 SIZE_CATEGORIES = (
     (10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
@@ -183,7 +183,5 @@ def _quantiles(values: Values) -> list[float]:
 
 def _escape(text: str) -> str:
     """Make a text from data harmless in a Markdown table."""
-    shown = "".join(c if c.isprintable() else "\ufffd" for c in text)
-    for mark in "\\`*_[]|~#":
-        shown = shown.replace(mark, f"&#{ord(mark)};")
-    return html.escape(shown, quote=False).replace("&amp;#", "&#")
+    shown = (char if char.isprintable() else "\ufffd" for char in text)
+    return "".join(f"&#{ord(char)};" if char in MARKUP else char for char in shown)

@@ -35,7 +35,7 @@ def draw_seed(seed: int, purpose: Purpose = "sample", index: int = 0) -> int:
     """
     for name, value in (("seed", seed), ("index", index)):
         if not hasattr(value, "__index__") or not 0 <= value <= MAX_SEED:
-            raise UsageError(f"{name} {value} is not between 0 and 2^64 - 1, and whole")
+            raise UsageError(f"{name} {value} is no whole number from 0 to 2^64 - 1")
     if purpose not in get_args(Purpose):
         raise UsageError(f"purpose {purpose!r} is none of: {', '.join(get_args(Purpose))}")
     return xxh64(purpose.encode() + operator.index(index).to_bytes(8, "little"), seed)
