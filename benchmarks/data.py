@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 ROOT = Path(__file__).parent.parent
 WORK = ROOT / "build" / "bench"
 ROW_GROUP = 131_072
+SMALL = 10_000  # rows of the pool that everything warms up with
 
 CAPTIONS = 321_338
 WORDS = 250_000

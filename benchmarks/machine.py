@@ -19,7 +19,7 @@ def describe() -> Figures:
     return {
         "processor": _processor(),
         "cores": cores(),
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.0f} GB",
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "metacurate": metacurate.__version__,

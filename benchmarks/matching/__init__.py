@@ -1,5 +1,5 @@
 """Matching: all entries of each text, exact, ids ascending, one thread."""
 
-from benchmarks.matching.run import run
+from benchmarks.matching.compare import run
 
 __all__ = ["run"]

@@ -8,13 +8,9 @@ from metacurate import Matcher, Metadata
 from metacurate.matching.automaton import build_automaton
 
 
-def main(metadata: str | None = None) -> Figures:
-    """Build the automaton of all entries, and load it.
-
-    Args:
-        metadata: a file of other entries than the benchmark's.
-    """
-    entries = Metadata.read(metadata or data.metadata_path())
+def main() -> Figures:
+    """Build the automaton of all entries, and load it."""
+    entries = Metadata.read(data.metadata_path())
     Matcher(entries)  # so that it is in the cache
     small = Metadata.from_entries(["a", "a b", "b c d"])
     build_automaton(small.entries, "paper")  # so that compiled code is loaded

@@ -10,6 +10,8 @@ from itertools import count, islice
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from metacurate.matching import kernel
 from metacurate.matching.automaton import LONGEST_RUN, SEEDS
@@ -23,6 +25,7 @@ in_both_modes = pytest.mark.parametrize("mode", MODES)
 MASK = 2**64 - 1
 K1, K2 = int(kernel.K1), int(kernel.K2)
 SEPARATORS = set(" " + WHITE_SPACE + PUNCTUATION)
+BLOCK_ENDS = kernel.BLOCK - kernel.HEADROOM  # after about as many words
 
 
 def unpadded(text: bytes) -> pa.Array:
@@ -214,6 +217,24 @@ def test_all_runs_of_a_sentence(mode: Mode) -> None:
     agrees(list(runs), texts, mode)
 
 
+def sentences(longest: int) -> st.SearchStrategy[str]:
+    words = st.sampled_from(["a", "a", "b", "c", "", ","])
+    return st.lists(words, min_size=1, max_size=longest).map(" ".join)
+
+
+@in_both_modes
+@settings(max_examples=500)
+@given(
+    entries=st.lists(sentences(7).filter(bool), min_size=1, max_size=25, unique=True),
+    texts=st.lists(sentences(40), max_size=5),
+    filler=st.just(0) | st.integers(BLOCK_ENDS - 80, BLOCK_ENDS + 20),
+)
+def test_overlapping_entries(mode: Mode, entries: list[str], texts: list[str], filler: int) -> None:
+    if texts:
+        texts[0] = "x " * filler + texts[0]
+    agrees(entries, texts, mode)
+
+
 @in_both_modes
 def test_entries_with_the_same_words_are_all_found(mode: Mode) -> None:
     entries = ["a b", "a\tb", "a\nb", "x a b", "b", "x a\rb", " ", "\t", "a,", "a, ", "a,\n"]
@@ -297,7 +318,7 @@ def test_nothing_is_read_behind_the_buffer() -> None:
 def test_entry_across_blocks_of_words(width: int, mode: Mode) -> None:
     filler = "x" * width
     entries = ["hot dog", "a very hot dog", "dog today", filler, f"{filler} a", "dog"]
-    fillers = [0, 1, *range(kernel.BLOCK - 2 * kernel.HEADROOM, kernel.BLOCK + 20)]
+    fillers = [0, 1, *range(BLOCK_ENDS - 100, BLOCK_ENDS + 100)]
     texts = [f"{filler} " * n + "a very hot dog today" for n in fillers]
     agrees(entries, texts, mode)
 

@@ -27,4 +27,4 @@ class Rival(Protocol):
 
 def load(name: str) -> Rival:
     """Import a rival by its name."""
-    return cast(Rival, import_module(f"{__name__}.{name}"))
+    return cast("Rival", import_module(f"{__name__}.{name}"))

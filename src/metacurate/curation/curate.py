@@ -81,16 +81,12 @@ def count(
         UsageError: for an argument that can't be.
         MetacurateError: when inputs are broken, or the folder can't be written.
     """
+    began = time.monotonic()
+    opened = Pool.open(pool, url_column=url_column, text_column=text_column, id_column=id_column)
     if out is None:
         with tempfile.TemporaryDirectory(prefix="metacurate-") as folder:
-            return count(
-                pool, matcher, out=Path(folder) / "count", url_column=url_column,
-                text_column=text_column, id_column=id_column, workers=workers,
-                on_error=on_error, progress=progress,
-            )  # fmt: skip
-    began = time.monotonic()
+            return _count(opened, matcher, Path(folder), workers, on_error, progress)[0]
     folder_path = Path(out)
-    opened = Pool.open(pool, url_column=url_column, text_column=text_column, id_column=id_column)
     _refuse_inside(folder_path, opened)
     refuse_foreign(folder_path)
     with lock(work_folder(folder_path)):
@@ -101,6 +97,7 @@ def count(
         }
         claim(folder_path, configuration)
         counts, outcome = _count(opened, matcher, folder_path, workers, on_error, progress)
+        _write_counts(folder_path, counts, matcher.metadata)
         summary = {
             "rows_read": sum(record.rows_read for record in outcome.records),
             "texts": counts.texts,
@@ -300,8 +297,7 @@ def _curate(
         counting = None
         if counts is None:
             counts, counting = _count(pool, matcher, out, workers, on_error, progress)
-        else:
-            _write_counts(out, counts, metadata)
+        _write_counts(out, counts, metadata)
         balance = Balance(counts, threshold, share)
         stage = SampleStage(pool, matcher, balance, seed)
         outcome = run(
@@ -358,7 +354,6 @@ def _count(
     _check_errors(stage.name, outcome, out, on_error)
     tally = Tally.total(outcome.partials, len(matcher.metadata))
     counts = tally.to_counts(matcher, pool.identity)
-    _write_counts(out, counts, matcher.metadata)
     return counts, outcome
 
 

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from metacurate.curation.balance import Balance, list_arrays
 from metacurate.curation.count import Counts
 from metacurate.curation.sample import draws
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord
-from metacurate.engine.storage import write_parquet
+from metacurate.engine.storage import read_arrow, write_parquet
 from metacurate.matching.automaton import FORMAT
 from metacurate.matching.matcher import Counter, Matcher
 from metacurate.pool.tables import ROUND, Pool, Reader, id_texts, valid_texts, without_views
@@ -257,11 +256,11 @@ class Tally:
         """Add up the tables that tasks left.
 
         Args:
-            partials: Parquet files. n_entries: number of entries.
+            partials: Arrow files. n_entries: number of entries.
         """
         total = cls.zeros(n_entries)
         for path in partials:
-            table = pq.read_table(path)
+            table = read_arrow(path)
             np.add.at(total.values, table["entry_id"].to_numpy(), table["count"].to_numpy())
             total.texts += int(table.schema.metadata[b"texts"])
             total.matched += int(table.schema.metadata[b"matched"])

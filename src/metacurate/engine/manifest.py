@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from metacurate.engine.stage import Stage, UnitRecord
-from metacurate.engine.storage import write_json, write_parquet
+from metacurate.engine.storage import write_arrow, write_json
 from metacurate.errors import UsageError
 
 WORK = ".metacurate"  # the folder in an output folder that holds what resumption needs
@@ -110,7 +110,7 @@ class Records:
         """
         names = "\n".join(record.unit for record in records)
         path = self.folder / f"{hashlib.sha256(names.encode()).hexdigest()[:24]}.json"
-        write_parquet(self._partial(path), partial)
+        write_arrow(self._partial(path), partial)
         write_json(path, [record.to_json() for record in records])
         self._files[path] = list(records)
 
@@ -127,4 +127,4 @@ class Records:
 
     @staticmethod
     def _partial(record: Path) -> Path:
-        return record.with_suffix(".parquet")
+        return record.with_suffix(".arrow")

@@ -73,6 +73,33 @@ def write_parquet(path: Path, table: pa.Table, **options: Any) -> None:
     )
 
 
+def write_arrow(path: Path, table: pa.Table) -> None:
+    """Write an Arrow IPC file atomically: quicker than Parquet, for what only a run reads.
+
+    Args:
+        path: where to. table: what.
+
+    Raises:
+        MetacurateError: when it can't be written.
+    """
+
+    def write(temporary: Path) -> None:
+        with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as file:
+            file.write_table(table)
+
+    write_atomically(path, write)
+
+
+def read_arrow(path: Path) -> pa.Table:
+    """Read what `write_arrow` wrote.
+
+    Args:
+        path: the file.
+    """
+    with pa.OSFile(str(path), "rb") as source:
+        return pa.ipc.open_file(source).read_all()
+
+
 def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)

@@ -13,7 +13,7 @@ from metacurate.matching.spacing import PUNCTUATION, WHITE_SPACE, Mode
 
 Array: TypeAlias = npt.NDArray[Any]
 
-FORMAT = 3  # of the arrays and the hashes that place rows in them: raise it with every change
+FORMAT = 4  # of arrays, hashes that place rows in them, and file: raise it with every change
 LONGEST_RUN = 48  # rows a look-up may have to read before another seed is tried
 SEEDS = 8
 MARKS, BLANKS = f"[{PUNCTUATION}]", f"[{WHITE_SPACE}]"

@@ -41,19 +41,20 @@ def _column(runs: dict[str, list[Figures]], key: str, names: tuple[str, ...]) ->
 
 def _speed_table(runs: dict[str, list[Figures]], sizes: Sizes) -> Table:
     def speed(name: str, key: str) -> float:
-        return median(one["texts"] / one[key] for one in runs[name])
+        return float(median(one["texts"] / one[key] for one in runs[name]))
 
     own, own_texts = speed("metacurate", "spaced"), speed("metacurate", "texts_only")
     rows = []
     for name in (*NAMES, "all"):
         known = runs[name][0]
         spaced, texts = speed(name, "spaced"), speed(name, "texts_only")
-        label = f"metacurate, {known['texts']:,} texts" if name == "all" else name
+        label = f"{'metacurate' if name == 'all' else name} {known['version']}"
+        own_row = name in ("metacurate", "all")
         rows.append(
             [
-                f"{label} {known['version']}",
-                f"{texts:,.0f}", f"{own / texts:.1f}",
-                f"{spaced:,.0f}", f"{own / spaced:.1f}",
+                f"{label}, {known['texts']:,} texts" if name == "all" else label,
+                f"{texts:,.0f}", "" if own_row else f"{own / texts:.1f}",
+                f"{spaced:,.0f}", "" if own_row else f"{own / spaced:.1f}",
                 f"{median(one['build'] for one in runs[name]):.2f}",
                 f"{median(one['memory'] for one in runs[name]):.0f}",
             ]
@@ -87,5 +88,6 @@ def _automaton_table(automata: list[Figures]) -> Table:
         ["built from scratch", f"{build:.2f}", f"{memory:.0f}"],
         ["out of the cache (digest, checksum, map)", f"{load:.2f}", ""],
     ]
-    note = f"{automata[0]['entries']:,} entries. Budget: {MOST_BUILD:.0f} s, {verdict(build < MOST_BUILD)}."
+    met = verdict(build < MOST_BUILD)
+    note = f"{automata[0]['entries']:,} entries. Budget: {MOST_BUILD:.0f} s, {met}."
     return Table("The automaton", ["", "seconds", "peak MB"], rows, note)
