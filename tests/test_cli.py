@@ -134,6 +134,10 @@ def spoil_rows(path: str | Path) -> None:
     write_pairs(Path(path), 3, pa.Array.from_buffers(pa.string(), 3, raw.buffers()))
 
 
+def replace(path: str, old: bytes, new: bytes) -> None:
+    Path(path).write_bytes(Path(path).read_bytes().replace(old, new))
+
+
 def spoiled(path: str, spoil: Callable[[str], None]) -> Setup:
     def write() -> None:
         write_pairs(Path(path))
@@ -183,6 +187,23 @@ BROKEN = [  # setup, command, start of the message
         spoiled("p.parquet", lambda path: damage(path, "url")), ONE,
         "{}/p.parquet: can't be read: ",
         id="damaged pages of another column",
+    ),
+    pytest.param(
+        spoiled("p.parquet", lambda path: replace(path, b"text", b"tfxt")), ONE,
+        "{}/p.parquet: ",
+        id="name of a column damaged in one of its two places",
+    ),
+    pytest.param(
+        spoiled("p.parquet", lambda path: replace(path, b"text", b"t\xf8xt")), ONE,
+        "{}/p.parquet: ",
+        id="name of a column is no UTF-8",
+    ),
+    pytest.param(
+        lambda: pq.write_table(
+            pa.table(PAIR).replace_schema_metadata({"metacurate.round": "first"}), "p.parquet"
+        ),
+        ONE, "{}/p.parquet: ",
+        id="round that is no number",
     ),
     pytest.param(
         content("p.parquet", "url,text\n"), ONE, "{}/p.parquet: not a whole Parquet file: ",
@@ -248,6 +269,10 @@ BROKEN = [  # setup, command, start of the message
         "counts.parquet: can't be read: ",
         id="counts that are no Parquet",
     ),
+    pytest.param(
+        nothing, "metadata convert m.txt none/new.json", "none/new.json: can't be written: ",
+        id="convert: no folder",
+    ),
 ]  # fmt: skip
 
 WRONG = [  # setup, command, start of the message
@@ -268,10 +293,10 @@ WRONG = [  # setup, command, start of the message
         id="threshold and tail share",
     ),
     pytest.param(
-        nothing, f"{CURATE} --seed -1", "seed -1 is not between 0 and 2^64 - 1", id="seed below 0"
+        nothing, f"{CURATE} --seed -1", "seed -1 is ", id="seed below 0"
     ),
     pytest.param(
-        nothing, f"{CURATE} --seed {2**64}", f"seed {2**64} is not between", id="seed too large"
+        nothing, f"{CURATE} --seed {2**64}", f"seed {2**64} is ", id="seed too large"
     ),
     pytest.param(
         nothing, f"{CURATE} --workers 0", "0 workers can't work: at least 1", id="no workers"
@@ -409,6 +434,12 @@ def test_wrong_usage_names_the_argument(command: str, cause: str, folder: Path) 
     assert (done.code, done.out) == (2, "")
     assert cause in done.err
     assert not (folder / "out").exists()
+
+
+def test_output_inside_the_pool_is_refused_at_once_or_works_again(folder: Path) -> None:
+    command = CURATE.replace("-o out", "-o pool/out")
+    first, second = call(command), call(command)
+    assert first.code == second.code, second.err
 
 
 # ---- one bad file among good ones

@@ -70,6 +70,14 @@ def test_files(sources: Sequence[str], found: list[str], tmp_path: Path) -> None
     assert find_files([f"file://{root}/{source}" for source in sources]) == expected
 
 
+def test_a_glob_means_folders_too(tmp_path: Path) -> None:
+    for name in ("a.parquet", "b.parquet/part-0.parquet", "b.parquet/_SUCCESS", "c/d.parquet"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for pattern in ("*.parquet", "*", "c*"):  # the same as where a shell expands it
+        assert find_files(tmp_path / pattern) == find_files(list(tmp_path.glob(pattern)))
+
+
 @pytest.mark.parametrize("source", ["", "one.parquet", "o*.parquet"])
 def test_files_of_a_store(source: str) -> None:
     files = fsspec.filesystem("memory")
@@ -91,7 +99,6 @@ def test_files_of_a_store(source: str) -> None:
     [
         pytest.param("none", "none: no such file or folder", id="missing"),
         pytest.param("none*.parquet", "no such file or folder", id="glob of nothing"),
-        pytest.param("fol*", "no such file or folder", id="glob of folders only"),
         pytest.param("folder", "folder: the folder holds no .parquet file", id="nothing inside"),
     ],
 )
