@@ -143,6 +143,14 @@ def test_workers_change_nothing(workers: int, pool: Path, tmp_path: Path) -> Non
     assert contents(tmp_path / "out") == contents(tmp_path / "default")
 
 
+def test_counts_alone_keep_nothing(pool: Path, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    counts = mc.count(pool, mc.Matcher(CONCEPTS))
+    assert sorted(tmp_path.rglob("*")) == before
+    summary = curate(pool, tmp_path / "out")
+    assert (counts.texts, counts.matches) == (900, summary["matches"])
+
+
 # ---- another configuration
 
 

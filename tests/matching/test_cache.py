@@ -180,11 +180,11 @@ def test_no_temporary_file_stays_behind(folder: Path) -> None:
 
 def test_many_threads_use_one_matcher(folder: Path) -> None:
     matcher = Matcher(Metadata.from_entries(["a", "b", "a b", "b a b", *map(str, range(100))]))
-    texts = ["a b a b " * (i % 7) + " ".join(map(str, range(i % 90))) for i in range(5000)]
+    texts = ["a b a b " * (i % 7) + " ".join(map(str, range(i % 90))) for i in range(2000)]
     expected, counted = matcher.match(texts), matcher.count(texts)
     with ThreadPoolExecutor(8) as pool:
-        matches = list(pool.map(matcher.match, [texts] * 24))
-        counts = list(pool.map(matcher.count, [texts] * 24))
+        matches = list(pool.map(matcher.match, [texts] * 16))
+        counts = list(pool.map(matcher.count, [texts] * 16))
     assert all(found.equals(expected) for found in matches)
     assert all(np.array_equal(count.values, counted.values) for count in counts)
 

@@ -24,6 +24,7 @@ from metacurate.pool.tables import (
     find_files,
     id_texts,
     valid_texts,
+    without_views,
 )
 
 ROWS = {"url": ["u/0", "u/1"], "text": ["a dog", "a cat"]}
@@ -363,6 +364,30 @@ def test_a_file_that_became_shorter_is_reported(tmp_path: Path) -> None:
     write(path, ROWS)
     with pytest.raises(InputError, match="can't be read: it ends before its last row"):
         list(Reader(None).batches(unit))
+
+
+VIEW = pa.string_view()
+NESTED = [
+    (pa.int8(), [1, None]),
+    (pa.string(), ["a", None]),
+    (VIEW, ["a", "longer than what fits inside a view"]),
+    (pa.binary_view(), [b"\xff", None]),
+    (pa.list_(VIEW), [["a", None], None]),
+    (pa.large_list(pa.list_(VIEW)), [[["a"], []], None]),
+    (pa.struct({"x": VIEW, "y": pa.int8()}), [{"x": "a", "y": 1}, None]),
+    (pa.map_(pa.string(), VIEW), [[("k", "v")], None]),
+    (pa.list_(VIEW, 2), [["a", "b"], ["c", "d"]]),
+]
+
+
+@pytest.mark.parametrize(("kind", "rows"), NESTED, ids=[str(kind) for kind, _ in NESTED])
+def test_columns_of_views_can_be_filtered(kind: pa.DataType, rows: list[Any]) -> None:
+    batch = pa.record_batch({"column": pa.array(rows, kind)})
+    plain = without_views(batch)
+    assert plain.to_pydict() == batch.to_pydict() == {"column": rows}
+    assert plain.filter(pa.array([False, True]))["column"].to_pylist() == rows[1:]
+    if "view" not in str(kind):
+        assert plain is batch
 
 
 # ---- texts that are no UTF-8
