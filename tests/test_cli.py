@@ -265,8 +265,8 @@ BROKEN = [  # setup, command, start of the message
         id="counts that are no Parquet",
     ),
     pytest.param(
-        nothing, "metadata convert m.txt none/new.json", "none/new.json: can't be written: ",
-        id="convert: no folder",
+        nothing, "metadata convert m.txt m.txt/new.json", "m.txt/new.json: can't be written: ",
+        id="convert: below a file",
     ),
 ]  # fmt: skip
 

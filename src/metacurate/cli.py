@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.markup import escape
 from rich.table import Table
 
@@ -339,15 +338,8 @@ def demo(
 def main() -> None:
     """Run a command and turn the errors that metacurate raises into a line and an exit code."""
     logging.basicConfig(
-        level=logging.INFO,
-        format="%(message)s",
-        handlers=[
-            RichHandler(
-                console=Console(stderr=True, soft_wrap=True),
-                show_time=False, show_path=False, markup=False,
-            )
-        ],
-    )  # fmt: skip
+        level=logging.INFO, format="metacurate: %(message)s", handlers=[_StandardError()]
+    )
     try:
         app()
     except MetacurateError as error:
@@ -362,6 +354,13 @@ def main() -> None:
                 "metacurate: interrupted; the same command goes on where this stopped\n"
             )
         raise
+
+
+class _StandardError(logging.Handler):
+    """Writes to what standard error is at the moment: a progress bar puts itself in between."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(self.format(record) + "\n")
 
 
 def _print_summary(summary: dict[str, Any], title: str, as_json: bool) -> None:

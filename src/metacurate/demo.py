@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from metacurate.curation.curate import COUNTS_FILE, CURATED_FOLDER, curate
 from metacurate.engine.progress import Progress
-from metacurate.engine.storage import write_atomically, write_parquet
+from metacurate.engine.storage import write_parquet, write_text
 from metacurate.errors import MetacurateError
 from metacurate.metadata.metadata import Metadata
 
@@ -65,14 +65,14 @@ def run_demo(out: Path, progress: Progress) -> DemoResult:
     made = _make_pool(pool, words, frequencies)
     metadata_path = out / "metadata.parquet"
     if made or not metadata_path.exists():
-        write_atomically(metadata_path, _writer(metadata))
+        metadata.write(metadata_path)
     result = curate(pool, metadata, out=out / "balanced", seed=SEED, progress=progress)
     before = pq.read_table(out / "balanced" / COUNTS_FILE)["count"].to_numpy()
     after = _kept_counts(out / "balanced" / CURATED_FOLDER, len(metadata))
     picture = out / "counts.svg"
     summary = result.summary
     threshold = summary["threshold"]
-    write_atomically(picture, lambda path: path.write_text(_draw(before, after, threshold)))
+    write_text(picture, _draw(before, after, threshold))
     seconds = time.monotonic() - began
     return DemoResult(
         title=f"{summary['rows_read']:,} pairs, {summary['kept']:,} kept",
@@ -81,10 +81,6 @@ def run_demo(out: Path, progress: Progress) -> DemoResult:
         story=_story(summary, before, after, seconds, picture),
         summary={**summary, "picture": str(picture), "seconds": round(seconds, 3)},
     )
-
-
-def _writer(metadata: Metadata) -> Any:
-    return lambda path: pq.write_table(metadata.table, path, compression="zstd")
 
 
 def _concepts() -> tuple[list[str], npt.NDArray[np.float64]]:

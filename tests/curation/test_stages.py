@@ -13,6 +13,7 @@ from metacurate.curation.balance import Balance
 from metacurate.curation.stages import CountStage, SampleStage, Tally
 from metacurate.engine.run import CorruptInputError
 from metacurate.engine.stage import Stage
+from metacurate.engine.storage import read_arrow, write_arrow
 from metacurate.pool.tables import Pool
 
 from .pools import ENTRIES, read_kept, write_pool, zipf_pool
@@ -37,11 +38,11 @@ def test_tallies_add_up_through_files(tmp_path: Path) -> None:
     other = Tally(np.array([1, 2, 0, 2**62], np.uint64), 7, 4)
     paths = [tmp_path / "one.parquet", tmp_path / "other.parquet", tmp_path / "none.parquet"]
     for path, tally in zip(paths, (one, other, Tally.zeros(4)), strict=True):
-        pq.write_table(tally.to_table(), path)
+        write_arrow(path, tally.to_table())
     total = Tally.total(paths, 4)
     assert total.values.tolist() == [1, 4, 0, 2**63 + 2**62]
     assert (total.texts, total.matched) == (12, 7)
-    assert pq.read_table(paths[0])["entry_id"].to_pylist() == [1, 3]
+    assert read_arrow(paths[0])["entry_id"].to_pylist() == [1, 3]
 
 
 # ---- one task, or a task for each unit
@@ -55,7 +56,7 @@ def partial_of(stage: Stage, folder: Path, tasks: int) -> Tally:
         for unit in units:
             task.process(unit)
         paths.append(folder / f"{i}.parquet")
-        pq.write_table(task.partial(), paths[-1])
+        write_arrow(paths[-1], task.partial())
     return Tally.total(paths, len(ENTRIES))
 
 

@@ -35,9 +35,9 @@ def test_lines_where_there_is_no_terminal(arguments: list[object], tmp_path: Pat
     again = start(*arguments)
     printed, errors = again.communicate()
     assert json.loads(printed)["resumed_units"] == 6
-    assert [line.rstrip() for line in errors.splitlines()] == [
-        "INFO     count: 3 of 3 units were done before",
-        "INFO     sample: 3 of 3 units were done before",
+    assert errors.splitlines() == [
+        "metacurate: count: 3 of 3 units were done before",
+        "metacurate: sample: 3 of 3 units were done before",
     ]
 
 

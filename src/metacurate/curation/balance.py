@@ -94,8 +94,7 @@ class Balance:
             threshold = threshold_of(values, share)
         elif tail_share is not None:
             raise UsageError("give a threshold or a tail share, not both")
-        check_threshold(threshold)
-        self.threshold = float(threshold)
+        self.threshold = check_threshold(threshold)
         self.counts = values.astype(np.float64)
         self.tail_share = tail_share_of(values, self.threshold)
         self.entry_probabilities = self.threshold / np.maximum(self.counts, self.threshold)
@@ -136,14 +135,21 @@ class Balance:
         return result
 
 
-def check_threshold(threshold: float) -> None:
+def check_threshold(threshold: float) -> float:
     """Refuse a threshold that is not a positive, finite number.
+
+    Args:
+        threshold: t, of any numeric type.
+
+    Returns:
+        It, as a float.
 
     Raises:
         UsageError: naming it.
     """
     if not (math.isfinite(threshold) and threshold > 0):
         raise UsageError(f"threshold {threshold:g} is not a number above 0")
+    return float(threshold)
 
 
 def list_arrays(matches: pa.ListArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint32]]:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from metacurate.curation.balance import DEFAULT_TAIL_SHARE, Balance, check_threshold
 from metacurate.curation.count import Counts
 from metacurate.curation.datacard import make_datacard, make_readme, versions
-from metacurate.curation.sample import draw_seed
+from metacurate.curation.sample import check_seed
 from metacurate.curation.stages import CountStage, SampleStage, Tally
 from metacurate.engine.manifest import MANIFEST, claim, refuse_foreign, work_folder
 from metacurate.engine.progress import Progress, Silent
@@ -87,7 +87,7 @@ def count(
         with tempfile.TemporaryDirectory(prefix="metacurate-") as folder:
             return _count(opened, matcher, Path(folder), workers, on_error, progress)[0]
     folder_path = Path(out)
-    _refuse_inside(folder_path, opened)
+    _refuse_overlap(folder_path, pool, opened)
     refuse_foreign(folder_path)
     with lock(work_folder(folder_path)):
         configuration = {
@@ -264,8 +264,9 @@ def _curate(
 ) -> Result:
     began = time.monotonic()
     if threshold is not None:
-        check_threshold(threshold)
-    draw_seed(seed)
+        threshold = check_threshold(threshold)
+    seed = check_seed(seed)
+    tail_share = None if tail_share is None else float(tail_share)
     share = DEFAULT_TAIL_SHARE if threshold is None and tail_share is None else tail_share
     if counts is not None:
         counts.check(metadata.digest, mode)
@@ -273,7 +274,9 @@ def _curate(
     else:
         Balance(np.zeros(1), threshold, share)
     pool = Pool.open(source, **columns)
-    _refuse_inside(out, pool)
+    _refuse_overlap(out, source, pool)
+    for column in {pool.id_column, pool.text_column} & set(CURATED.names):
+        raise UsageError(f"column '{column}' can't be read: curation writes one of this name")
     if counts is not None and counts.pool != pool.identity and not foreign_counts:
         raise UsageError(
             "the counts belong to another pool (its files differ in path, size or time): "
@@ -401,12 +404,16 @@ def _matching(matcher: Matcher) -> dict[str, Any]:
     return {"metadata": matcher.metadata.digest, "mode": matcher.mode}
 
 
-def _refuse_inside(out: Path, pool: Pool) -> None:
-    """An output folder inside the pool's would be read as part of it the next time."""
+def _refuse_overlap(out: Path, source: Source, pool: Pool) -> None:
+    """Refuse outputs among the pool's files: they would be read as part of it the next time."""
     resolved = out.resolve()
     for file in pool.files:
-        if resolved in Path(file.path).parents:
+        if Path(file.path).resolve().is_relative_to(resolved):
             raise UsageError(f"the output folder {out} holds files of the pool: {file.path}")
+    sources = [source] if isinstance(source, str | Path) else source
+    for folder in (Path(one).resolve() for one in sources):
+        if folder.is_dir() and resolved.is_relative_to(folder):
+            raise UsageError(f"the output folder {out} lies in the pool's folder {folder}")
 
 
 def _drop_stale(folder: Path, outcome: Outcome) -> None:

@@ -16,6 +16,23 @@ Purpose: TypeAlias = Literal["sample", "online", "caption", "dedup", "shuffle"]
 MAX_SEED = 2**64 - 1
 
 
+def check_seed(seed: int, name: str = "seed") -> int:
+    """Refuse a seed that is no uint64.
+
+    Args:
+        seed: of any integer type. name: what to call it.
+
+    Returns:
+        It, as an int.
+
+    Raises:
+        UsageError: naming it.
+    """
+    if not hasattr(seed, "__index__") or not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"{name} {seed} is no whole number from 0 to 2^64 - 1")
+    return operator.index(seed)
+
+
 def draw_seed(seed: int, purpose: Purpose = "sample", index: int = 0) -> int:
     """Seed of the hash that makes the draws of one purpose.
 
@@ -33,12 +50,10 @@ def draw_seed(seed: int, purpose: Purpose = "sample", index: int = 0) -> int:
     Raises:
         UsageError: for a seed or index out of range, or an unknown purpose.
     """
-    for name, value in (("seed", seed), ("index", index)):
-        if not hasattr(value, "__index__") or not 0 <= value <= MAX_SEED:
-            raise UsageError(f"{name} {value} is no whole number from 0 to 2^64 - 1")
+    seed, index = check_seed(seed), check_seed(index, "index")
     if purpose not in get_args(Purpose):
         raise UsageError(f"purpose {purpose!r} is none of: {', '.join(get_args(Purpose))}")
-    return xxh64(purpose.encode() + operator.index(index).to_bytes(8, "little"), seed)
+    return xxh64(purpose.encode() + index.to_bytes(8, "little"), seed)
 
 
 def xxh64(message: bytes, seed: int) -> int:

@@ -47,7 +47,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         MetacurateError: when it can't be written.
     """
-    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+    write_atomically(path, lambda temporary: temporary.write_bytes(text.encode()))
 
 
 def write_json(path: Path, value: Any) -> None:

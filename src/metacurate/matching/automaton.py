@@ -158,7 +158,8 @@ def string_buffers(texts: pa.Array) -> tuple[Array, Array]:
 def count_unreachable(entries: pa.StringArray) -> int:
     """Count the entries that no text can match in mode `paper`.
 
-    A text's word holds no tab or line break, and a punctuation mark stands alone in it.
+    A text's word holds no tab or line break, a punctuation mark is a word of its own, and two
+    of them are two spaces apart.
 
     Args:
         entries: the metadata.
@@ -167,7 +168,7 @@ def count_unreachable(entries: pa.StringArray) -> int:
 
 
 def _unreachable(entries: pa.StringArray) -> pa.BooleanArray:
-    return pc.match_substring_regex(entries, f"{BLANKS}|[^ ]{MARKS}|{MARKS}[^ ]")
+    return pc.match_substring_regex(entries, f"{BLANKS}|[^ ]{MARKS}|{MARKS}[^ ]|{MARKS} {MARKS}")
 
 
 def _split_entries(entries: pa.StringArray, mode: Mode) -> tuple[Array, pa.ListArray]:

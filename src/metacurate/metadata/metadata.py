@@ -14,12 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from metacurate.engine.storage import write_parquet, write_text
 from metacurate.errors import InputError, UsageError
 from metacurate.schema import METADATA
 
 log = logging.getLogger(__name__)
 
 Source: TypeAlias = str | Path
+
+DIGEST = "metacurate.digest"  # in the file's metadata
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,22 +171,22 @@ class Metadata:
 
         Raises:
             UsageError: when the format can't hold an entry.
+            MetacurateError: when the file can't be written.
         """
         path = Path(path)
         if path.suffix == ".parquet":
-            table = self.table.replace_schema_metadata({"metacurate.digest": self.digest})
-            pq.write_table(table, path, compression="zstd")
+            write_parquet(path, self.table.replace_schema_metadata({DIGEST: self.digest}))
             return
         entries = self.entries.to_pylist()
         if path.suffix == ".json":
-            path.write_text(json.dumps(entries, ensure_ascii=False), "utf-8")
+            write_text(path, json.dumps(entries, ensure_ascii=False))
             return
         for position, entry in enumerate(entries):
             if "\n" in entry or entry.endswith("\r"):
                 raise UsageError(
                     f"entry {position} ({entry!r}) has a line break: write .json or .parquet"
                 )
-        path.write_bytes("".join(f"{entry}\n" for entry in entries).encode())
+        write_text(path, "".join(f"{entry}\n" for entry in entries))
 
 
 def _holds_strings(kind: pa.DataType) -> bool:

@@ -1,7 +1,6 @@
 """Pools in Parquet: which files, which columns, which units, and how their rows are read."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -242,6 +241,8 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
         return pa.list_(_plain_field(kind.value_field))
     if pa.types.is_large_list(kind):
         return pa.large_list(_plain_field(kind.value_field))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_plain_field(kind.value_field), kind.list_size)
     if pa.types.is_struct(kind):
         return pa.struct([_plain_field(kind.field(i)) for i in range(kind.num_fields)])
     if pa.types.is_map(kind):
@@ -271,17 +272,16 @@ def find_files(source: Source) -> list[str]:
     for one in map(str, sources):
         filesystem, path = fsspec.core.url_to_fs(one)
         if filesystem.isdir(path):
-            names = [
-                name
-                for name in filesystem.find(path)
-                if name.endswith(".parquet") and not _is_hidden(name[len(path) :])
-            ]
+            names = _files_of_folder(filesystem, path)
             if not names:
                 raise UsageError(f"{one}: the folder holds no .parquet file")
         elif filesystem.exists(path):
             names = [path]
         else:
-            names = [name for name in filesystem.glob(path) if not filesystem.isdir(name)]
+            names = []
+            for name in filesystem.glob(path):
+                inside = filesystem.isdir(name)
+                names += _files_of_folder(filesystem, name) if inside else [name]
             if not names:
                 raise UsageError(f"{one}: no such file or folder")
         local = isinstance(filesystem, LocalFileSystem)
@@ -289,6 +289,14 @@ def find_files(source: Source) -> list[str]:
     if not found:
         raise UsageError("no pool: the list of files is empty")
     return sorted(found)
+
+
+def _files_of_folder(filesystem: fsspec.AbstractFileSystem, folder: str) -> list[str]:
+    return [
+        name
+        for name in filesystem.find(folder)
+        if name.endswith(".parquet") and not _is_hidden(name[len(folder) :])
+    ]
 
 
 def _is_hidden(path: str) -> bool:
@@ -320,7 +328,7 @@ def _read_footer(path: str) -> PoolFile:
         file = _open_parquet(path)
         groups = tuple(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups))
         return PoolFile(path, identity, groups, file.schema_arrow, None)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         return PoolFile(path, identity, (), None, f"not a whole Parquet file: {_first_line(error)}")
 
 
@@ -381,7 +389,12 @@ def _refuse(files: Sequence[PoolFile]) -> NoReturn:
 def _next_round(files: Sequence[PoolFile]) -> int:
     def drawn(file: PoolFile) -> int | None:
         metadata: dict[bytes, Any] = (file.schema.metadata if file.schema else None) or {}
-        return int(json.loads(metadata[ROUND])) if ROUND in metadata else None
+        if ROUND not in metadata:
+            return None
+        try:
+            return int(metadata[ROUND])
+        except ValueError as error:
+            raise InputError(file.path, f"its round of balancing is no number: {error}") from error
 
     rounds = {drawn(file) for file in files}
     if len(rounds) > 1:
