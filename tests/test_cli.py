@@ -166,7 +166,7 @@ BROKEN = [  # setup, command, start of the message
     ),
     pytest.param(
         nothing, f"{CURATE} --text-column alt",
-        "{}/pool/a.parquet: no column 'alt' (it has url, text) (and 2 more files like it)",
+        "{}/pool/a.parquet: no column 'alt' (it has url, text) (and 2 more like it)",
         id="named column is missing",
     ),
     pytest.param(

@@ -255,9 +255,10 @@ def match(
         known.check(matcher.metadata.digest, mode)
         balance = Balance(known, threshold, tail_share)
     explainer = Explainer(matcher, balance, url, seed, round_)
+    plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"  # then JSON escapes
     for texts in _read_lines(file):
         for told in explainer.explain(texts):
-            sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
+            sys.stdout.write(json.dumps(told, ensure_ascii=plain) + "\n")
         sys.stdout.flush()
 
 

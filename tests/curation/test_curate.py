@@ -539,3 +539,26 @@ def test_a_folder_holds_one_configuration(
     again = mc.curate(stored, metadata, threshold=T, out=out)
     assert again.summary["resumed_units"] == 2  # one to count, one to sample
     assert read_kept(out) == kept
+
+
+@pytest.mark.parametrize("place", ["pool", "pool/out", "."])
+def test_outputs_and_pool_lie_apart(metadata: mc.Metadata, tmp_path: Path, place: str) -> None:
+    source = write_pool(tmp_path / "pool", [zipf_pool(100)])
+    with pytest.raises(UsageError, match=r"the output folder .* pool"):
+        mc.curate(source, metadata, threshold=T, out=tmp_path / place)
+    assert sorted(path.name for path in source.iterdir()) == ["part-000.parquet"]
+
+
+def test_nothing_is_left_of_a_file_that_has_gone(metadata: mc.Metadata, tmp_path: Path) -> None:
+    tables = cut(zipf_pool(2_000), 4)
+    source, out = write_pool(tmp_path / "pool", tables), tmp_path / "out"
+    mc.curate(source, metadata, threshold=T, out=out)
+    (source / "part-002.parquet").unlink()
+    mc.curate(source, metadata, threshold=T, out=out)
+    mc.curate(source, metadata, threshold=T, out=tmp_path / "fresh")
+    assert read_kept(out) == read_kept(tmp_path / "fresh")
+
+
+def test_the_summary_of_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no finished run"):
+        read_summary(tmp_path)

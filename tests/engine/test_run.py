@@ -157,7 +157,7 @@ def test_counts_alone_keep_nothing(pool: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "differs"),
     [
-        ({"threshold": 21}, "threshold 20 there, 21 here"),
+        ({"threshold": 21.5}, "threshold 20.0 there, 21.5 here"),
         ({"threshold": None, "tail_share": 0.5}, "tail_share None there, 0.5 here"),
         ({"seed": 1}, "seed 0 there, 1 here"),
         ({"mode": "spaced"}, "mode 'paper' there, 'spaced' here"),

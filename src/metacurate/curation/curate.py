@@ -369,6 +369,7 @@ def _check_errors(stage: str, outcome: Outcome, out: Path, on_error: OnError) ->
         return
     error = CorruptInputError(stage, outcome.errors)
     if on_error == "fail":
+        (out / MANIFEST).unlink(missing_ok=True)
         _write_shards(out, outcome)
         raise error
     log.warning("skipped: %s", error)

@@ -58,6 +58,8 @@ def refuse_foreign(out: Path) -> None:
     Raises:
         UsageError: naming it.
     """
+    if "://" in str(out) or ":/" in str(out):
+        raise UsageError(f"{out}: outputs are written to local folders only")
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file, not a folder")
     if out.exists() and any(out.iterdir()) and not work_folder(out).exists():
@@ -87,6 +89,9 @@ class Records:
         """
         wanted = set(planned)
         self._files = {}
+        for folder in (self.folder, self.folder.parent, self.folder.parent.parent):
+            for left in folder.glob(".*.tmp"):  # what a killed run was writing
+                left.unlink()
         for path in sorted(self.folder.glob("*.json")):
             records = [UnitRecord.from_json(r) for r in json.loads(path.read_text("utf-8"))]
             records = [record for record in records if not record.failed]

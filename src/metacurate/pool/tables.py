@@ -382,7 +382,7 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def _refuse(files: Sequence[PoolFile]) -> NoReturn:
-    more = f" (and {len(files) - 1} more files like it)" if len(files) > 1 else ""
+    more = f" (and {len(files) - 1} more like it)" if len(files) > 1 else ""
     raise InputError(files[0].path, f"{files[0].problem}{more}")
 
 
