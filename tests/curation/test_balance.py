@@ -372,3 +372,9 @@ def test_wrong_usage(counts: list[int], arguments: dict[str, float], message: st
         with pytest.raises(UsageError) as caught:
             mc.Balance(given_counts, **arguments)
         assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("counts", [[1.5, 2.0], [-1, 2]])
+def test_counts_are_whole_numbers_from_zero_on(counts: list[float]) -> None:
+    with pytest.raises(UsageError, match="whole numbers"):
+        mc.Balance(np.array(counts), 3)

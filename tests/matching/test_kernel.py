@@ -324,6 +324,13 @@ def test_entry_across_blocks_of_words(width: int, mode: Mode) -> None:
 
 
 @in_both_modes
+@pytest.mark.parametrize("between", ["unknown", "hot", ",", "", "unknown" * 9])
+def test_entry_broken_off_blocks_ago(between: str, mode: Mode) -> None:
+    entries = ["very hot dog", "hot dog dog", "dog", "hot ,"]
+    agrees(entries, [f"a very hot {between} " + "dog " * (3 * kernel.BLOCK)], mode)
+
+
+@in_both_modes
 @pytest.mark.parametrize(
     ("part", "times"),
     [

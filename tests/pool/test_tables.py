@@ -436,3 +436,10 @@ def test_invalid_texts_of_a_file(tmp_path: Path) -> None:
     valid, named = valid_texts(batch["text"])
     assert valid.to_pylist() == ["a dog", None, None, "a cat"]
     assert named == [1]
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    table = pa.table([["u"], ["t"], [1], [2]], names=["url", "text", "entries", "entries"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"a\.parquet: two columns share a name"):
+        Pool.open(tmp_path / "a.parquet")

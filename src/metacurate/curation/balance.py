@@ -86,9 +86,10 @@ class Balance:
             tail_share: in [0, 1]; 0.06 where neither is given.
 
         Raises:
-            UsageError: when both are given, or one is out of range.
+            UsageError: when both are given, or one is out of range; when counts are no whole
+                numbers from 0 on.
         """
-        values = counts.values if isinstance(counts, Counts) else np.asarray(counts, np.uint64)
+        values = counts.values if isinstance(counts, Counts) else _whole(np.asarray(counts))
         if threshold is None:
             share = DEFAULT_TAIL_SHARE if tail_share is None else tail_share
             threshold = threshold_of(values, share)
@@ -133,6 +134,13 @@ class Balance:
         result = np.empty(len(matches), np.float64)
         kernel.min_thresholds(ends, ids, self.counts, draws, result)
         return result
+
+
+def _whole(counts: npt.NDArray[Any]) -> Values:
+    """Counts as uint64, where they are whole numbers and none is below 0."""
+    if np.issubdtype(counts.dtype, np.integer) and not (counts < 0).any():
+        return counts.astype(np.uint64)
+    raise UsageError("counts are whole numbers from 0 on")
 
 
 def check_threshold(threshold: float) -> float:

@@ -272,7 +272,7 @@ def _curate(
         counts.check(metadata.digest, mode)
         Balance(counts, threshold, share)  # refuses what can't be before any work
     else:
-        Balance(np.zeros(1), threshold, share)
+        Balance(np.zeros(1, np.uint64), threshold, share)
     pool = Pool.open(source, **columns)
     _refuse_overlap(out, source, pool)
     for column in {pool.id_column, pool.text_column} & set(CURATED.names):
@@ -302,6 +302,7 @@ def _curate(
             counts, counting = _count(pool, matcher, out, workers, on_error, progress)
         _write_counts(out, counts, metadata)
         balance = Balance(counts, threshold, share)
+        (out / CURATED_FOLDER).mkdir(exist_ok=True)  # also where nothing is kept
         stage = SampleStage(pool, matcher, balance, seed)
         outcome = run(
             stage, out, workers=workers, progress=progress or Silent(), outputs=CURATED_FOLDER

@@ -352,7 +352,9 @@ def _find_column(files: Sequence[PoolFile], names: Sequence[str], what: str) -> 
 
 def _check_columns(file: PoolFile, identity: str, text: str, id_column: str | None) -> PoolFile:
     problem = file.problem
-    if file.schema is not None:
+    if file.schema is not None and len(set(file.schema.names)) < len(file.schema.names):
+        problem = f"two columns share a name (it has {', '.join(file.schema.names)})"
+    elif file.schema is not None:
         for column in (identity, text):
             kind = column_type(file.schema, column)
             if kind is None:
