@@ -28,7 +28,7 @@ lint: $(VENV)/installed ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/installed ## Measure against other packages: docs/benchmarks.md says how to read it
+bench: $(VENV)/installed ## Measure against other packages: benchmarks/README.md says how to read it
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks
 
