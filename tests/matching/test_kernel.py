@@ -326,7 +326,7 @@ def test_entry_across_blocks_of_words(width: int, mode: Mode) -> None:
 @in_both_modes
 @pytest.mark.parametrize("between", ["unknown", "hot", ",", "", "unknown" * 9])
 def test_entry_broken_off_blocks_ago(between: str, mode: Mode) -> None:
-    entries = ["very hot dog", "hot dog dog", "dog", "hot ,"]
+    entries = ["a very hot dog", "very hot dog", "hot dog dog", "dog", "hot ,"]
     agrees(entries, [f"a very hot {between} " + "dog " * (3 * kernel.BLOCK)], mode)
 
 
@@ -370,6 +370,7 @@ def test_number_of_distinct_matches(distinct: int, mode: Mode) -> None:
     entries = [*(f"{a} {b}" for a, b in zip(words[1:], words, strict=False)), *words]
     texts = [
         " ".join(words),
+        backwards,
         f"{words[0]} {words[0]} " * 20 + backwards,
         f"{backwards} {backwards}",
     ]
