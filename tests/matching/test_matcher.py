@@ -339,3 +339,8 @@ def test_counting_on_and_on(
             4 * times,
             9 * times,
         )
+
+
+def test_one_string_is_no_list() -> None:
+    with pytest.raises(UsageError, match="one string"):
+        Matcher(Metadata.from_entries(["dog"])).match("a dog")

@@ -297,3 +297,17 @@ def test_no_such_file(name: str, tmp_path: Path) -> None:
 def test_all_errors_are_caught_by_one_class() -> None:
     for error in (UsageError("x"), InputError("file", "reason")):
         assert isinstance(error, MetacurateError)
+
+
+def test_one_string_is_no_list() -> None:
+    with pytest.raises(UsageError, match="one string"):
+        Metadata.from_entries("hot dog")
+
+
+def test_byte_order_mark_and_capital_ending(tmp_path: Path) -> None:
+    marked = tmp_path / "marked.txt"
+    marked.write_bytes("\ufeffdog\ncat\n".encode())
+    assert Metadata.read(marked).entries.to_pylist() == ["dog", "cat"]
+    capital = tmp_path / "M.JSON"
+    capital.write_text('["dog", "cat"]')
+    assert Metadata.read(capital).entries.to_pylist() == ["dog", "cat"]

@@ -203,6 +203,8 @@ def string_arrays(texts: Texts) -> Iterator[pa.Array]:
     Raises:
         UsageError: for any other type.
     """
+    if isinstance(texts, str):
+        raise UsageError("one string is no list of texts")
     if isinstance(texts, pa.ChunkedArray):
         for chunk in texts.chunks:
             yield from string_arrays(chunk)

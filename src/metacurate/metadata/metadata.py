@@ -48,6 +48,8 @@ class Metadata:
         Raises:
             UsageError: for an empty list, or an entry that is empty or not a string.
         """
+        if isinstance(entries, str):
+            raise UsageError("one string is no list of entries")
         for position, entry in enumerate(entries):
             if not isinstance(entry, str):
                 raise UsageError(f"entry {position} is {type(entry).__name__}, not a string")
@@ -72,15 +74,15 @@ class Metadata:
         if not path.is_file():
             raise UsageError(f"{path}: no such metadata file")
         try:
-            if path.suffix == ".parquet":
+            if path.suffix.lower() == ".parquet":
                 table = pq.read_table(path)
-            elif path.suffix == ".json":
+            elif path.suffix.lower() == ".json":
                 entries = json.loads(path.read_bytes())
                 if not isinstance(entries, list) or not all(isinstance(e, str) for e in entries):
                     raise InputError(str(path), "not a JSON list of strings")
                 table = pa.table({"entry": pa.array(entries, pa.string())})
             else:
-                lines = path.read_bytes().decode().removesuffix("\n").split("\n")
+                lines = path.read_bytes().decode("utf-8-sig").removesuffix("\n").split("\n")
                 lines = [line.removesuffix("\r") for line in lines]
                 table = pa.table({"entry": pa.array(lines if lines != [""] else [], pa.string())})
         except (OSError, ValueError, RecursionError) as error:
@@ -174,11 +176,11 @@ class Metadata:
             MetacurateError: when the file can't be written.
         """
         path = Path(path)
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             write_parquet(path, self.table.replace_schema_metadata({DIGEST: self.digest}))
             return
         entries = self.entries.to_pylist()
-        if path.suffix == ".json":
+        if path.suffix.lower() == ".json":
             write_text(path, json.dumps(entries, ensure_ascii=False))
             return
         for position, entry in enumerate(entries):
