@@ -44,7 +44,7 @@ MetadataOption = Annotated[
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Output folder.")]
 ThresholdOption = Annotated[
     float | None,
-    typer.Option("--threshold", "-t", help="Thin concepts with more matches to about this many."),
+    typer.Option("--threshold", "-t", help="Thin concepts with more matches than this."),
 ]
 TailShareOption = Annotated[
     float | None,

@@ -110,10 +110,16 @@ class Balance:
         Returns:
             float64[texts]; 0 for texts that match nothing and for null.
         """
-        ends, ids = list_arrays(matches)
+        ends, ids = self._known(matches)
         result = np.empty(len(matches), np.float64)
         kernel.keep_probabilities(ends, ids, self._misses, result)
         return result
+
+    def _known(self, matches: pa.ListArray) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        ends, ids = list_arrays(matches)
+        if len(ids) and int(ids.max()) >= len(self.counts):
+            raise UsageError(f"entry {int(ids.max())} has no count: there are {len(self.counts)}")
+        return ends, ids
 
     def min_thresholds(
         self, matches: pa.ListArray, draws: npt.NDArray[np.float64]
@@ -130,7 +136,7 @@ class Balance:
         Returns:
             float64[texts]; infinity for texts that match nothing.
         """
-        ends, ids = list_arrays(matches)
+        ends, ids = self._known(matches)
         result = np.empty(len(matches), np.float64)
         kernel.min_thresholds(ends, ids, self.counts, draws, result)
         return result

@@ -100,6 +100,9 @@ class Counts:
             key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()
         }
         try:
+            ids = table["entry_id"].to_numpy()
+            if table["count"].null_count or not np.array_equal(ids, np.arange(len(ids))):
+                raise MetacurateError("its rows are not one for each entry, in order")
             return cls(
                 values=table["count"].to_numpy().astype(np.uint64),
                 texts=int(totals["metacurate.texts"]),

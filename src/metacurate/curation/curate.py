@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import tempfile
 import time
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ OnError: TypeAlias = Literal["fail", "skip"]
 COUNTS_FILE = "counts.parquet"
 SHARDS_FILE = "shards.parquet"
 CURATED_FOLDER = "curated"
+OUTPUT_NAME = re.compile(r"-[0-9a-f]{12}-\d{9,}-\d{9,}\.parquet$")  # as units name their files
 
 
 @dataclass(frozen=True)
@@ -270,6 +272,8 @@ def _curate(
     share = DEFAULT_TAIL_SHARE if threshold is None and tail_share is None else tail_share
     if counts is not None:
         counts.check(metadata.digest, mode)
+        if len(counts.values) != len(metadata):
+            raise MetacurateError(f"{len(counts.values)} counts for {len(metadata)} entries")
         Balance(counts, threshold, share)  # refuses what can't be before any work
     else:
         Balance(np.zeros(1, np.uint64), threshold, share)
@@ -422,7 +426,8 @@ def _drop_stale(folder: Path, outcome: Outcome) -> None:
     """Remove files that inputs which have changed or gone left behind."""
     wanted = {record.output for record in outcome.records}
     for path in folder.glob("*") if folder.exists() else ():
-        if path.name not in wanted:
+        ours = OUTPUT_NAME.search(path.name) or path.name.endswith(".tmp")
+        if ours and path.name not in wanted:
             path.unlink()
 
 

@@ -138,8 +138,9 @@ tags:
 Drawn from {card["rows_read"]:,} pairs by the method of
 [Demystifying CLIP Data](https://arxiv.org/abs/2309.16671) with metacurate
 {card["versions"]["metacurate"]}: concepts are looked up in the captions, and pairs are sampled so
-that a concept that more than {card["threshold"]:,.6g} captions hold is thinned to about that many,
-while rarer ones stay whole.
+that a match of a concept that more than {card["threshold"]:,.6g} captions hold keeps its pair with
+probability threshold / count only, while rarer concepts stay whole, with all else that their
+captions hold.
 
 | pairs | number |
 |---|---:|

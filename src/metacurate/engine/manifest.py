@@ -95,7 +95,7 @@ class Records:
         for path in sorted(self.folder.glob("*.json")):
             records = [UnitRecord.from_json(r) for r in json.loads(path.read_text("utf-8"))]
             records = [record for record in records if not record.failed]
-            fits = all(
+            fits = bool(records) and all(
                 record.unit in wanted
                 and (record.output is None or (outputs / record.output).exists())
                 for record in records

@@ -96,6 +96,7 @@ def run(
     pending = [unit for unit in units if unit.name not in done]
     if pending:
         (out / MANIFEST).unlink(missing_ok=True)
+        records.drop_others()  # their files are about to be written anew under the same names
     if resumed:
         log.info("%s: %d of %d units were done before", stage.name, resumed, len(units))
 

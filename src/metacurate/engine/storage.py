@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from metacurate.errors import MetacurateError
+
+UMASK_LOCK = threading.Lock()
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -101,8 +104,9 @@ def read_arrow(path: Path) -> pa.Table:
 
 
 def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
+    with UMASK_LOCK:  # asking for it sets it, for the whole process
+        mask = os.umask(0o077)
+        os.umask(mask)
     return mask
 
 
