@@ -26,3 +26,12 @@ class InputError(MetacurateError):
     def __reduce__(self) -> tuple[type["InputError"], tuple[str, str]]:
         """Rebuild from both arguments when the error crosses a process border."""
         return type(self), (self.source, self.reason)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message: libraries add hints and tables below it.
+
+    Args:
+        error: any exception.
+    """
+    return str(error).strip().split("\n")[0]

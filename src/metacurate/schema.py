@@ -51,3 +51,14 @@ SHARDS: Final = pa.schema(
     ]
 )
 """shards.parquet: a row for each unit of work; fates are null where a stage decides none."""
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds texts: strings of any layout.
+
+    Args:
+        kind: an Arrow type; of a dictionary, the type of its values decides.
+    """
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(test(kind) for test in tests)

@@ -22,7 +22,7 @@ from metacurate.engine.manifest import MANIFEST, claim, refuse_foreign, work_fol
 from metacurate.engine.progress import Progress, Silent
 from metacurate.engine.run import CorruptInputError, Outcome, run
 from metacurate.engine.storage import lock, write_json, write_parquet, write_text
-from metacurate.errors import InputError, MetacurateError, UsageError
+from metacurate.errors import InputError, MetacurateError, UsageError, first_line
 from metacurate.matching.matcher import Matcher
 from metacurate.matching.spacing import Mode
 from metacurate.metadata.metadata import Metadata
@@ -227,8 +227,7 @@ def read_counts(path: str | Path) -> Counts:
     try:
         return Counts.from_table(pq.read_table(file))
     except (pa.ArrowException, OSError, MetacurateError) as error:
-        reason = str(error).split("\n")[0]
-        raise InputError(str(file), f"can't be read: {reason}") from error
+        raise InputError(str(file), f"can't be read: {first_line(error)}") from error
 
 
 def read_summary(out: str | Path) -> dict[str, Any]:

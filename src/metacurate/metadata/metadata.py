@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from metacurate.engine.storage import write_parquet, write_text
-from metacurate.errors import InputError, UsageError
-from metacurate.schema import METADATA
+from metacurate.errors import InputError, UsageError, first_line
+from metacurate.schema import METADATA, is_text
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class Metadata:
                 lines = [line.removesuffix("\r") for line in lines]
                 table = pa.table({"entry": pa.array(lines if lines != [""] else [], pa.string())})
         except (OSError, ValueError, RecursionError) as error:
-            raise InputError(str(path), f"can't be read: {_first_line(error)}") from error
+            raise InputError(str(path), f"can't be read: {first_line(error)}") from error
         if "entry" not in table.column_names:
             raise InputError(
                 str(path), f"no column 'entry'; its columns are {', '.join(table.column_names)}"
@@ -100,14 +100,14 @@ class Metadata:
 
         columns = {}
         kind = table["entry"].type
-        if len(table) and not _holds_strings(kind):
+        if len(table) and not is_text(kind):
             raise refuse(f"column 'entry' is of type {kind}, not strings")
         for wanted in METADATA:
             if wanted.name in table.column_names:
                 try:
                     columns[wanted.name] = table[wanted.name].cast(wanted.type).combine_chunks()
                 except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                    raise refuse(f"column '{wanted.name}': {_first_line(error)}") from error
+                    raise refuse(f"column '{wanted.name}': {first_line(error)}") from error
             elif wanted.name == "source":
                 columns["source"] = pa.array([source] * len(table), pa.string())
             else:
@@ -119,7 +119,7 @@ class Metadata:
             try:
                 columns[name].validate(full=True)
             except pa.ArrowInvalid as error:
-                raise refuse(f"column '{name}' is no valid UTF-8: {_first_line(error)}") from error
+                raise refuse(f"column '{name}' is no valid UTF-8: {first_line(error)}") from error
         empty = pc.fill_null(pc.equal(entries, ""), True)
         if pc.any(empty).as_py():
             raise refuse(f"entry {pc.index(empty, True).as_py()} (counted from 0) is empty")
@@ -191,15 +191,5 @@ class Metadata:
         write_text(path, "".join(f"{entry}\n" for entry in entries))
 
 
-def _holds_strings(kind: pa.DataType) -> bool:
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    return any(test(kind) for test in tests)
-
-
 def _single(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

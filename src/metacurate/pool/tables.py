@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from metacurate.engine.stage import Unit
-from metacurate.errors import InputError, MetacurateError, UsageError
+from metacurate.errors import InputError, MetacurateError, UsageError, first_line
 from metacurate.matching.matcher import string_arrays
+from metacurate.schema import is_text
 
 Source: TypeAlias = str | Path | Sequence[str | Path]
 
@@ -162,7 +163,7 @@ class Reader:
             self._at = (unit.source, unit.first_row + unit.rows)
         except (pa.ArrowException, OSError, StopIteration) as error:
             self._at = None
-            reason = _first_line(error) or "it ends before its last row"
+            reason = first_line(error) or "it ends before its last row"
             raise InputError(unit.source, f"can't be read: {reason}") from error
         except BaseException:
             self._at = None
@@ -329,7 +330,7 @@ def _read_footer(path: str) -> PoolFile:
         groups = tuple(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups))
         return PoolFile(path, identity, groups, file.schema_arrow, None)
     except (pa.ArrowException, OSError, ValueError) as error:
-        return PoolFile(path, identity, (), None, f"not a whole Parquet file: {_first_line(error)}")
+        return PoolFile(path, identity, (), None, f"not a whole Parquet file: {first_line(error)}")
 
 
 def _find_column(files: Sequence[PoolFile], names: Sequence[str], what: str) -> str:
@@ -372,15 +373,6 @@ def column_type(schema: pa.Schema, column: str) -> pa.DataType | None:
     """Type of a column, or None where there is no such, or several."""
     index = schema.get_field_index(column)
     return schema.field(index).type if index >= 0 else None
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Whether a column of this type holds texts: strings of any layout."""
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(
-        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    )
 
 
 def _refuse(files: Sequence[PoolFile]) -> NoReturn:
@@ -437,7 +429,3 @@ def _is_utf8(value: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0]
