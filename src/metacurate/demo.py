@@ -11,11 +11,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from metacurate.curation.curate import COUNTS_FILE, CURATED_FOLDER, curate
+from metacurate.curation.curate import curate
 from metacurate.engine.progress import Progress
 from metacurate.engine.storage import write_parquet, write_text
 from metacurate.errors import MetacurateError
 from metacurate.metadata.metadata import Metadata
+from metacurate.pool.files import COUNTS_FILE, CURATED_FOLDER
 
 log = logging.getLogger(__name__)
 

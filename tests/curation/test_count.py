@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import metacurate as mc
 from metacurate.curation.count import Counts, count_texts
-from metacurate.curation.curate import read_counts
+from metacurate.curation.job import read_counts
 from metacurate.errors import InputError, MetacurateError, UsageError
 from metacurate.schema import COUNTS
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import metacurate as mc
-from metacurate.curation.curate import read_counts
 from metacurate.curation.explain import Explainer
+from metacurate.curation.job import read_counts
 
 from .pools import ENTRIES, read_kept, valid_pairs, write_pool, zipf_pool
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pyarrow as pa
@@ -10,11 +11,12 @@ import pytest
 
 import metacurate as mc
 from metacurate.curation.balance import Balance
-from metacurate.curation.stages import CountStage, SampleStage, Tally
+from metacurate.curation.stages import CountStage, SampleStage, Sampling, Tally
 from metacurate.engine.run import CorruptInputError
-from metacurate.engine.stage import Stage
+from metacurate.engine.stage import Stage, Watch
 from metacurate.engine.storage import read_arrow, write_arrow
-from metacurate.pool.tables import Pool
+from metacurate.pool.files import find_files
+from metacurate.pool.tables import Pool, read_footer
 
 from .pools import ENTRIES, read_kept, write_pool, zipf_pool
 
@@ -52,7 +54,7 @@ def partial_of(stage: Stage, folder: Path, tasks: int) -> Tally:
     """Add up what a number of tasks leave, which share the units."""
     paths = []
     for i, units in enumerate(np.array_split(np.array(stage.units(), object), tasks)):
-        task = stage.task(folder / "outputs")
+        task = stage.task(folder / "outputs", Watch(Event(), lambda work: None))
         for unit in units:
             task.process(unit)
         paths.append(folder / f"{i}.parquet")
@@ -63,12 +65,12 @@ def partial_of(stage: Stage, folder: Path, tasks: int) -> Tally:
 def test_tasks_add_up_to_the_same(matcher: mc.Matcher, tmp_path: Path) -> None:
     pool = zipf_pool(5_000)
     write_pool(tmp_path / "pool", [pool.slice(i * 700, 700) for i in range(8)])
-    opened = Pool.open(tmp_path / "pool")
+    opened = Pool.open([read_footer(file) for file in find_files(tmp_path / "pool")])
     assert len(opened.units) == 8
     counts = mc.count(tmp_path / "pool", matcher)
     stages: list[Stage] = [
         CountStage(opened, matcher),
-        SampleStage(opened, matcher, Balance(counts, 5), 0),
+        SampleStage(Sampling(opened, matcher, Balance(counts, 5), 0)),
     ]
     for stage in stages:
         totals = []
@@ -86,17 +88,17 @@ def test_tasks_add_up_to_the_same(matcher: mc.Matcher, tmp_path: Path) -> None:
 
 def test_the_key_tells_configurations_apart(matcher: mc.Matcher, tmp_path: Path) -> None:
     write_pool(tmp_path / "pool", [zipf_pool(500)])
-    opened = Pool.open(tmp_path / "pool")
+    opened = Pool.open([read_footer(file) for file in find_files(tmp_path / "pool")])
     counts = mc.count(tmp_path / "pool", matcher)
     spaced = mc.Matcher(matcher.metadata, "spaced")
     stages: list[Stage] = [
         CountStage(opened, matcher),
         CountStage(opened, spaced),
-        SampleStage(opened, matcher, Balance(counts, 5), 0),
-        SampleStage(opened, spaced, Balance(counts, 5), 0),
-        SampleStage(opened, matcher, Balance(counts, 5), 1),
-        SampleStage(opened, matcher, Balance(counts, 5.000001), 0),
-        SampleStage(opened, matcher, Balance(counts.values + np.uint64(1), 5), 0),
+        SampleStage(Sampling(opened, matcher, Balance(counts, 5), 0)),
+        SampleStage(Sampling(opened, spaced, Balance(counts, 5), 0)),
+        SampleStage(Sampling(opened, matcher, Balance(counts, 5), 1)),
+        SampleStage(Sampling(opened, matcher, Balance(counts, 5.000001), 0)),
+        SampleStage(Sampling(opened, matcher, Balance(counts.values + np.uint64(1), 5), 0)),
     ]
     assert len({stage.key for stage in stages}) == len(stages)
 

@@ -1,75 +1,362 @@
-"""Real processes that are killed, interrupted or run out of disk, and the runs that follow."""
+"""Real processes that are killed or interrupted at any moment, and the runs that follow."""
 
+import gzip
 import json
-import resource
+import random
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
 import pytest
 
 import metacurate as mc
+from metacurate.engine.local import map_threads
+from metacurate.engine.status import read_status
+from metacurate.engine.workspace import open_workspace
+from metacurate.errors import MetacurateError
 
+from .attempts import Attempts, attempts, furthest_stage, result
 from .runs import CONCEPTS, captions, contents, start, totals, write_file
 
-FILES, ROWS = 40, 20_000
 INTERRUPTED = "metacurate: interrupted; the same command goes on where this stopped"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pool, its metadata, and the folder of a run that nothing cut off."""
-    made = tmp_path_factory.mktemp("kill")
-    texts = captions(ROWS)
+    return tmp_path_factory.mktemp("kill")
+
+
+@pytest.fixture(scope="module")
+def forks(folder: Path) -> Iterator[Attempts]:
+    with attempts(folder / "log") as made:
+        assert made is not None
+        yield made
+
+
+# ---- killed at random
+
+FILES, ROWS = 40, 500
+KILLS = 50
+
+
+@pytest.fixture(scope="module")
+def pools(folder: Path) -> Path:
+    """Long texts, most of them without an entry, so that each stage takes its time.
+
+    Each url comes twice; some texts and urls are null.
+    """
+    CONCEPTS.write(folder / "metadata.txt")
+    filler = " ".join(f"word{i}" for i in range(60))
+    texts: list[str | None] = [
+        f"{filler} {text[: 8 * (i % 3)]}" for i, text in enumerate(captions(ROWS))
+    ]
+    texts[::50] = [None] * len(texts[::50])
+    for kind in ("parquet", "csv"):
+        (folder / kind).mkdir()
     for i in range(FILES):
-        write_file(made / "pool" / f"{i:02}.parquet", texts)
-    CONCEPTS.write(made / "metadata.parquet")
-    mc.curate(made / "pool", CONCEPTS, threshold=5_000, out=made / "unbroken")
-    return made
+        first = i * ROWS % (FILES * ROWS // 2)
+        urls = [f"https://example.org/{first + row}" if row % 40 else None for row in range(ROWS)]
+        table = pa.table({"url": urls, "text": texts[i:] + texts[:i]})
+        pq.write_table(table, folder / f"parquet/{i:02}.parquet")
+        with gzip.open(folder / f"csv/{i:02}.csv.gz", "wb", 1) as file:
+            pyarrow.csv.write_csv(table, file)
+    return folder
+
+
+def curation(pools: Path, options: str) -> list[object]:
+    """A command but for its output folder, which is to follow; options begin with the pool."""
+    kind, *flags = options.split()
+    return ["curate", pools / kind, "-m", pools / "metadata.txt", "--json", *flags, "-o"]
+
+
+def kill_at_random(
+    forks: Attempts, command: list[object], folder: Path, *, kills: int, again: bool, stages: str
+) -> None:
+    """Run a command, kill it at random moments, and let it go on, until it ends by itself.
+
+    In as many folders as it takes for so many kills, and until kills have hit all stages.
+
+    Args:
+        command: all but the output folder, which it ends with. folder: for outputs.
+        kills: at least so many. again: kill the runs that go on, too.
+        stages: names of those that a kill is to find the run in, at its furthest.
+    """
+    seed = random.randrange(2**32)
+    moments = random.Random(seed)
+    whole = forks.run(*command, folder / "unbroken")
+    assert whole.code == 0, whole.errors
+    expected = result(folder / "unbroken")
+    hit: Counter[str] = Counter()
+    resumed = n_ends = 0
+    while hit.total() < kills or not hit.keys() >= set(stages.split()):
+        assert hit.total() < 5 * kills, (seed, hit)
+        out, told = folder / f"out{n_ends}", [("seed", float(seed))]
+        n_ends += 1
+        while True:
+            alone = hit.total() == kills or (len(told) > 1 and not again)
+            after = None if alone else whole.seconds * moments.random() ** 2
+            left = len(list(out.glob(".metacurate/*-*/*.json")))
+            run = forks.run(*command, out, after=after)
+            if run.code == 0:
+                break
+            assert run.code == -signal.SIGKILL, (told, run)
+            told.append((furthest_stage(out), round(run.seconds, 4)))
+            hit[told[-1][0]] += 1
+        assert result(out) == expected, told
+        assert (totals(out)["resumed_units"] > 0) == (left > 0), told
+        resumed += left > 0
+        shutil.rmtree(out)
+    assert resumed > 0, seed
+
+
+@pytest.mark.parametrize(
+    ("options", "stages"),
+    [
+        pytest.param("parquet -t 500 --workers 1", "count sample", id="one worker"),
+        pytest.param("parquet -t 500 --workers 2", "count sample", id="two workers"),
+        pytest.param("parquet -t 500 --per-image one", "captions count sample", id="one per image"),
+        pytest.param("parquet --budget 3000", "count plan sample", id="budget"),
+        pytest.param("csv -t 500", "convert count sample", id="converted"),
+    ],
+)
+def test_runs_that_are_killed_again_and_again(
+    options: str, stages: str, pools: Path, forks: Attempts, tmp_path: Path
+) -> None:
+    command = curation(pools, options)
+    kill_at_random(forks, command, tmp_path, kills=KILLS, again=True, stages=stages)
+
+
+def test_runs_that_are_killed_once(pools: Path, forks: Attempts, tmp_path: Path) -> None:
+    command = curation(pools, "parquet -t 500")
+    kill_at_random(forks, command, tmp_path, kills=10, again=False, stages="count sample")
+
+
+STEPS = (
+    ".metacurate/converted/.*.tmp", ".metacurate/converted/*", ".metacurate/configuration.json",
+    ".metacurate/captions-*/*.json", ".metacurate/others-*.npy", ".metacurate/count-*/.*.tmp",
+    ".metacurate/count-*/*.json", ".metacurate/plan-*/*.arrow", ".metacurate/plan-*/*.json",
+    "curated", "curated/.*.tmp", "curated/*.parquet", ".metacurate/sample-*/*.json",
+    "datacard.json", "README.md", "counts.parquet", "shards.parquet", "manifest.json",
+)  # fmt: skip
+
+
+def test_a_run_that_is_killed_at_each_step(pools: Path, forks: Attempts, tmp_path: Path) -> None:
+    command = curation(pools, "csv --per-image one --budget 3000 --workers 2")
+    whole = forks.run(*command, tmp_path / "unbroken")
+    assert whole.code == 0, whole.errors
+    out, n_kills = tmp_path / "out", 0
+    for step in STEPS:
+        run = forks.run(*command, out, until=out / step)
+        # the last files follow one another so soon that a kill may come too late
+        assert run.code == -signal.SIGKILL or (out / "manifest.json").exists(), (step, run)
+        n_kills += run.code != 0
+    assert n_kills >= len(STEPS) - 4
+    run = forks.run(*command, out)
+    assert run.code == 0, run.errors
+    assert result(out) == result(tmp_path / "unbroken")
+    assert totals(out)["resumed_units"] == 5 * FILES
+
+
+# ---- in processes of their own, as users have them
+
+
+N_PAIRS = 24  # files
+
+
+@pytest.fixture(scope="module")
+def pairs(folder: Path) -> Path:
+    """A pool that keeps two workers busy for a while, and what becomes of it."""
+    texts = captions(20_000)
+    for i in range(N_PAIRS):
+        write_file(folder / f"pairs/{i:02}.parquet", texts)
+    CONCEPTS.write(folder / "metadata.parquet")
+    mc.curate(folder / "pairs", CONCEPTS, threshold=5_000, out=folder / "unbroken")
+    return folder
 
 
 def command(folder: Path, out: Path) -> list[object]:
     return [
-        "curate", folder / "pool", "--metadata", folder / "metadata.parquet",
+        "curate", folder / "pairs", "--metadata", folder / "metadata.parquet",
         "--threshold", 5_000, "--workers", 2, "--json", "--out", out,
     ]  # fmt: skip
 
 
-def wait_for_records(process: subprocess.Popen[str], out: Path, stage: str) -> None:
-    while process.poll() is None and len(list(out.glob(f".metacurate/{stage}-*/*.json"))) < 2:
+def wait_for(process: subprocess.Popen[str], out: Path, pattern: str, number: int) -> None:
+    while process.poll() is None and len(list(out.glob(pattern))) < number:
         time.sleep(0.002)
 
 
 @pytest.mark.parametrize(
     ("number", "stage"),
-    [(signal.SIGKILL, "count"), (signal.SIGKILL, "sample"), (signal.SIGINT, "sample")],
-)
+    [
+        (signal.SIGKILL, "sample"), (signal.SIGTERM, "count"),
+        (signal.SIGINT, "count"), (signal.SIGINT, "sample"),
+    ],
+)  # fmt: skip
 def test_a_run_that_is_cut_off_goes_on(
-    number: signal.Signals, stage: str, folder: Path, tmp_path: Path
+    number: signal.Signals, stage: str, pairs: Path, forks: Attempts, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    process = start(*command(folder, out))
-    wait_for_records(process, out, stage)
+    process = start(*command(pairs, out))
+    wait_for(process, out, f".metacurate/{stage}-*/*.json", 2)
     process.send_signal(number)
     _, errors = process.communicate()
     if number == signal.SIGINT:
         assert process.returncode == 130
         assert errors.splitlines()[-1] == INTERRUPTED
         assert "Traceback" not in errors
+        assert not list(out.rglob("*.tmp"))
     else:
-        assert process.returncode == -signal.SIGKILL
+        assert process.returncode == -number
     assert not (out / "manifest.json").exists()
 
-    again = start(*command(folder, out))
-    printed, errors = again.communicate()
-    assert again.returncode == 0, errors
-    summary = json.loads(printed)
-    assert 0 < summary["resumed_units"] < 2 * FILES
-    assert summary == totals(out)
-    assert contents(out) == contents(folder / "unbroken")  # so nothing temporary is left, too
+    again = forks.run(*command(pairs, out))
+    assert again.code == 0, again.errors
+    assert 0 < totals(out)["resumed_units"] < 2 * N_PAIRS
+    assert contents(out) == contents(pairs / "unbroken")  # so nothing temporary is left, too
+
+
+@pytest.fixture(scope="module")
+def large(folder: Path) -> Iterator[Path]:
+    """Files that take many seconds each: a table of 16 units, and 300 MB of CSV."""
+    filler = " ".join(f"word{i}" for i in range(40))
+    texts = [f"{text} {filler}" for text in captions(4096)] * 32
+    table = pa.table({"url": [f"u{i}" for i in range(len(texts))], "text": texts})
+    (folder / "large").mkdir()
+    with pq.ParquetWriter(folder / "large/a.parquet", table.schema) as writer:
+        for _ in range(16):
+            writer.write_table(table)
+    block = pa.BufferOutputStream()
+    pyarrow.csv.write_csv(table, block)
+    header, content = block.getvalue().to_pybytes().split(b"\n", 1)
+    with (folder / "large.csv").open("wb") as file:
+        file.write(header + b"\n")
+        while file.tell() < 300_000_000:
+            file.write(content)
+    CONCEPTS.write(folder / "metadata.txt")
+    yield folder
+    shutil.rmtree(folder / "large")
+    (folder / "large.csv").unlink()
+
+
+@pytest.mark.parametrize(
+    ("pool", "stage"), [("large", "count"), ("large", "sample"), ("large.csv", "convert")]
+)
+def test_ctrl_c_is_heard_at_once(pool: str, stage: str, large: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = start("curate", large / pool, "-m", large / "metadata.txt", "-o", out, "--workers", 1)
+    begun = {"convert": ".metacurate/converted/.*.tmp", "count": ".metacurate/count-*/*.json"}
+    wait_for(process, out, begun.get(stage, "curated/*.parquet"), 1)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    _, errors = process.communicate()
+    assert process.returncode == 130, errors
+    assert time.monotonic() - began < 2
+    assert errors.splitlines()[-1] == INTERRUPTED
+    assert "Traceback" not in errors
+    assert not list(out.rglob("*.tmp"))
+    if stage != "convert":
+        now = {one["stage"]: one for one in read_status(out)["stages"]}[stage]
+        assert 0 < now["done"] < now["units"] / 2  # it was not just at its end
+
+
+class Interrupting(list[int]):
+    def __iter__(self) -> Iterator[int]:
+        yield from range(3)
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_while_tasks_are_handed_out() -> None:
+    done = []
+
+    def work(item: int, stop: threading.Event) -> int:
+        if not stop.wait(0.5):
+            done.append(item)
+        return item
+
+    with pytest.raises(KeyboardInterrupt):
+        list(map_threads(work, Interrupting(), 1))
+    assert not done
+
+
+# ---- status
+
+
+def test_status_of_a_run_at_work_and_cut_off_and_done(
+    pairs: Path, forks: Attempts, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+
+    def told() -> dict[str, Any]:
+        run = forks.run("status", out, "--json")
+        assert run.code == 0, run.errors
+        state: dict[str, Any] = json.loads(run.errors)
+        return state
+
+    for end in ("interrupted", "complete"):
+        process = start(*command(pairs, out))
+        wait_for(process, out, ".metacurate/sample-*/*.json", 2 if end == "interrupted" else 10)
+        during = told()
+        assert during["state"] == "running"
+        assert [stage["stage"] for stage in during["stages"]] == ["count", "sample"]
+        assert during["stages"][0]["done"] == during["stages"][0]["units"] == N_PAIRS
+        assert 0 < during["stages"][1]["done"] <= N_PAIRS
+        if end == "interrupted":
+            process.kill()
+        while process.poll() is None:  # nothing of it is ever in a run's way
+            assert read_status(out)["state"] in ("running", "complete", "interrupted")
+            time.sleep(0.001)
+        _, errors = process.communicate()
+        assert process.returncode == (0 if end == "complete" else -signal.SIGKILL), errors
+        after = told()
+        assert after["state"] == end
+        assert (after["stages"][1]["done"] == N_PAIRS) == (end == "complete")
+    assert contents(out) == contents(pairs / "unbroken")
+
+
+def test_status_while_other_configurations_replace_one_another(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_file(tmp_path / "pool/a.parquet", captions(100))
+    done = threading.Event()
+
+    def curate() -> None:
+        for seed in range(40):
+            mc.curate(tmp_path / "pool", CONCEPTS, threshold=20, out=out, seed=seed)
+        done.set()
+
+    mc.curate(tmp_path / "pool", CONCEPTS, threshold=20, out=out)
+    thread = threading.Thread(target=curate)
+    thread.start()
+    try:
+        while not done.is_set():
+            read_status(out)
+    finally:
+        thread.join()
+
+
+def test_status_of_a_conversion(large: Path, forks: Attempts, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run = ["count", large / "large.csv", "-m", large / "metadata.txt", "-o", out]
+    process = start(*run)
+    wait_for(process, out, ".metacurate/converted/.*.tmp", 1)
+    told = forks.run("status", out, "--json")
+    process.kill()
+    process.communicate()
+    assert told.code == 0, told.errors
+    status = json.loads(told.errors)
+    assert (status["command"], status["state"]) == ("count", "running")
+    assert [stage["stage"] for stage in status["stages"]] == ["convert"]
 
 
 # ---- the lock
@@ -87,7 +374,7 @@ with lock(work_folder(Path(sys.argv[1]))):
 
 def test_a_second_run_is_refused_and_a_killed_one_leaves_no_lock(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    write_file(tmp_path / "pool" / "a.parquet", captions(100))
+    write_file(tmp_path / "pairs" / "a.parquet", captions(100))
     CONCEPTS.write(tmp_path / "metadata.parquet")
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(out)],
@@ -109,61 +396,31 @@ def test_a_second_run_is_refused_and_a_killed_one_leaves_no_lock(tmp_path: Path)
     assert third.returncode == 0, errors
 
 
-# ---- the disk
+def test_two_runs_that_begin_at_once(tmp_path: Path) -> None:
+    """The one that is refused must leave the other one's lock, in a folder that was not there."""
+    for i in range(20):
+        out = tmp_path / f"{i}"
+        together, refused = threading.Barrier(2), threading.Event()
+        kept: list[bool] = []
 
+        def begin(
+            out: Path = out,
+            together: threading.Barrier = together,
+            refused: threading.Event = refused,
+            kept: list[bool] = kept,
+        ) -> None:
+            together.wait()
+            try:
+                with open_workspace(out, {"command": "count", "pool": ["a"]}):
+                    refused.wait(5)
+                    kept.append((out / ".metacurate/lock").exists())
+            except MetacurateError:
+                pass
+            refused.set()
 
-def check_disk_error(errors: str, out: Path, reason: str) -> None:
-    (line,) = [one for one in errors.splitlines() if "error" in one]
-    assert line.startswith(f"metacurate: error: {out}/")
-    assert "can't be written" in line
-    assert reason in line
-    assert "Traceback" not in errors
-
-
-def test_files_that_grow_too_large(folder: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    limit = min(path.stat().st_size for path in (folder / "unbroken/curated").iterdir()) // 2
-    limited = start(
-        *command(folder, out),
-        setup=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
-    printed, errors = limited.communicate()
-    assert limited.returncode == 1
-    assert printed == ""
-    check_disk_error(errors, out, "File too large")
-    assert not (out / "manifest.json").exists()
-    assert not list(out.rglob("*.tmp"))
-
-    free = start(*command(folder, out))
-    _, errors = free.communicate()
-    assert free.returncode == 0, errors
-    assert totals(out)["resumed_units"] >= FILES  # nothing was counted again
-    assert contents(out) == contents(folder / "unbroken")
-
-
-FULL_DISK = """
-mount -t tmpfs -o size=2m none "$1" || exit 77
-disk=$1; copy=$2; shift 2
-"$@"; echo "code $?"
-find "$disk" -name '*.tmp' -o -name manifest.json
-mount -o remount,size=200m "$disk"
-"$@" > /dev/null; echo "code $?"
-cp -a "$disk/out" "$copy"
-"""
-
-
-@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare, for a small disk")
-def test_full_disk(folder: Path, tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    done = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", FULL_DISK, "sh",
-         str(disk), str(tmp_path / "copy"), sys.executable, "-m", "metacurate",
-         *map(str, command(folder, disk / "out"))],
-        capture_output=True, text=True,
-    )  # fmt: skip
-    if done.returncode == 77 or "unshare failed" in done.stderr:
-        pytest.skip("may not mount a small disk")
-    assert done.stdout.splitlines() == ["code 1", "code 0"]
-    check_disk_error(done.stderr, disk / "out", "No space left on device")
-    assert contents(tmp_path / "copy") == contents(folder / "unbroken")
+        threads = [threading.Thread(target=begin) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert kept == [True]

@@ -1,5 +1,6 @@
 """A run does what is left to do, and no more, whatever has changed since the last one."""
 
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import metacurate as mc
+from metacurate.engine.progress import Silent
 from metacurate.engine.run import _tasks
 from metacurate.engine.stage import Unit
 from metacurate.errors import MetacurateError, UsageError
@@ -155,39 +157,69 @@ def test_counts_alone_keep_nothing(pool: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "differs"),
+    ("options", "differs", "counted"),
     [
-        ({"threshold": 21.5}, "threshold 20.0 there, 21.5 here"),
-        ({"threshold": None, "tail_share": 0.5}, "tail_share None there, 0.5 here"),
-        ({"seed": 1}, "seed 0 there, 1 here"),
-        ({"mode": "spaced"}, "mode 'paper' there, 'spaced' here"),
-        ({"text_column": "url"}, "text_column 'text' there, 'url' here"),
-        ({"id_column": "text"}, "id_column 'url' there, 'text' here"),
+        ({"threshold": 21.5}, "threshold 20.0", 3),
+        ({"threshold": None, "tail_share": 0.5}, "tail_share None, threshold 20.0", 3),
+        ({"threshold": None, "budget": 200}, "budget None, threshold 20.0", 3),
+        ({"seed": 1}, "seed 0", 3),
+        ({"id_column": "text"}, "id_column None", 3),
+        ({"mode": "spaced"}, "mode 'paper'", 0),
+        ({"text_column": "url"}, "text_column None", 0),
+        ({"where": "text != 'w0'"}, "where None", 0),
+        ({"per_image": "one"}, "per_image 'all'", 0),
     ],
 )
-def test_another_configuration_is_refused(
-    options: dict[str, Any], differs: str, pool: Path, tmp_path: Path
+def test_another_configuration_does_again_what_it_changes(
+    options: dict[str, Any],
+    differs: str,
+    counted: int,
+    pool: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     out = tmp_path / "out"
     curate(pool, out)
-    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    with pytest.raises(UsageError, match="holds a run of another configuration") as caught:
-        curate(pool, out, **options)
-    assert differs in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    before = contents(out)
+    with caplog.at_level(logging.INFO):
+        changed = curate(pool, out, **options)
+    assert f"{out} was made with {differs}: what that changes is done again" in caplog.text
+    assert changed["resumed_units"] == counted
+    curate(pool, tmp_path / "fresh", **options)
+    assert contents(out) == contents(tmp_path / "fresh")
+    assert contents(out) != before
+    curate(pool, out)  # and back
+    assert contents(out) == before
+
+
+def test_a_run_that_is_cut_off_after_a_change_mixes_nothing(pool: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    curate(pool, out)
+    before = contents(out)
+
+    class Cut(Silent):
+        def start(self, title: str, total: int, measure: str = "pairs") -> None:
+            self.left = 1 if title == "sample" else 100
+
+        def advance(self, work: int) -> None:
+            self.left -= 1
+            if self.left < 0:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        curate(pool, out, seed=1, progress=Cut(), workers=1)
+    assert not (out / "manifest.json").exists()
+    curate(pool, out)  # the first configuration again, over what the second one left
+    assert contents(out) == before
 
 
 def test_other_inputs_are_refused(pool: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     curate(pool, out)
     shutil.copytree(pool, tmp_path / "copy")
-    with pytest.raises(UsageError, match=r"pool \['.*pool'\] there, \['.*copy'\] here"):
+    with pytest.raises(UsageError, match=r"out holds a run over another pool \(.*pool\)"):
         curate(tmp_path / "copy", out)
-    other = mc.Metadata.from_entries(["w0"])
-    with pytest.raises(UsageError, match=f"metadata '{CONCEPTS.digest}' .* '{other.digest}' here"):
-        mc.curate(pool, other, out=out, threshold=20)
-    with pytest.raises(UsageError, match="command 'curate' there, 'count' here"):
+    with pytest.raises(UsageError, match="out holds what `metacurate curate` made"):
         mc.count(pool, mc.Matcher(CONCEPTS), out=out)
 
 

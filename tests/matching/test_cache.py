@@ -22,6 +22,12 @@ TEXTS = ["a hot dog", "a dog in st. louis", "a-word-of-more-than-16-bytes", "non
 EXPECTED = [[0, 1, 2], [0], [3], []]
 
 
+def path_of(digest: str, mode: str) -> Path:
+    path = cache_path(digest, mode)
+    assert path is not None
+    return path
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache folder, which is not there yet."""
@@ -133,8 +139,8 @@ def test_automaton_under_a_wrong_name_is_built_again(
 ) -> None:
     other = Metadata.from_entries(entries)
     Matcher(other, mode)
-    wrong = cache_path(Metadata.from_entries(ENTRIES).digest, "paper")
-    cache_path(other.digest, mode).rename(wrong)
+    wrong = path_of(Metadata.from_entries(ENTRIES).digest, "paper")
+    path_of(other.digest, mode).rename(wrong)
     assert match() == EXPECTED
     assert str(wrong) in caplog.text
 
@@ -156,7 +162,7 @@ def test_flipped_bits_in_front_of_the_arrays(
 
 
 def test_folder_in_place_of_the_file(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    cache_path(Metadata.from_entries(ENTRIES).digest, "paper").mkdir(parents=True)
+    path_of(Metadata.from_entries(ENTRIES).digest, "paper").mkdir(parents=True)
     assert match() == EXPECTED
     assert "is built again" in caplog.text
     assert "could not be kept" in caplog.text
@@ -173,7 +179,7 @@ def test_cache_that_cannot_be_written_costs_time_only(
 
 
 def test_no_temporary_file_stays_behind(folder: Path) -> None:
-    cache_path(Metadata.from_entries(ENTRIES).digest, "paper").mkdir(parents=True)
+    path_of(Metadata.from_entries(ENTRIES).digest, "paper").mkdir(parents=True)
     match()
     assert len(list(folder.iterdir())) == 1
 

@@ -1,5 +1,6 @@
 """How often each entry is matched in a pool."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,6 +38,13 @@ class Counts:
     def matches(self) -> int:
         """Sum of all counts."""
         return int(self.values.sum())
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the counts and what they were counted with, in hex."""
+        digest = hashlib.sha256(self.values.tobytes())
+        digest.update(f"{self.metadata_digest} {self.mode} {self.pool}".encode())
+        return digest.hexdigest()
 
     def __add__(self, other: "Counts") -> "Counts":
         """Counts over both sets of texts.

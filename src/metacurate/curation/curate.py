@@ -1,42 +1,32 @@
-"""The main job and its steps: count a pool, sample it, or both; with all that is written."""
+"""The main job and its steps: count a pool, plan, sample, or all; with all that is written."""
 
-import json
 import logging
-import re
-import tempfile
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Unpack
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from metacurate.curation.balance import DEFAULT_TAIL_SHARE, Balance, check_threshold
+from metacurate.curation.balance import DEFAULT_TAIL_SHARE, Balance, check_threshold, threshold_of
 from metacurate.curation.count import Counts
-from metacurate.curation.datacard import make_datacard, make_readme, versions
+from metacurate.curation.datacard import make_datacard, make_readme
+from metacurate.curation.job import Job, KnownCounts, PoolOptions, read_counts
+from metacurate.curation.plan import check_budget
 from metacurate.curation.sample import check_seed
-from metacurate.curation.stages import CountStage, SampleStage, Tally
-from metacurate.engine.manifest import MANIFEST, claim, refuse_foreign, work_folder
-from metacurate.engine.progress import Progress, Silent
-from metacurate.engine.run import CorruptInputError, Outcome, run
-from metacurate.engine.storage import lock, write_json, write_parquet, write_text
-from metacurate.errors import InputError, MetacurateError, UsageError, first_line
+from metacurate.curation.stages import SampleStage, Tally, Values
+from metacurate.curation.uids import check_uids, write_uids
+from metacurate.engine.storage import make_folder, write_json, write_text
+from metacurate.errors import UsageError
 from metacurate.matching.matcher import Matcher
 from metacurate.matching.spacing import Mode
 from metacurate.metadata.metadata import Metadata
-from metacurate.pool.tables import Pool, Source
-from metacurate.schema import CURATED, SHARDS
+from metacurate.pool.files import CURATED_FOLDER, Source
+from metacurate.schema import CURATED
 
 log = logging.getLogger(__name__)
 
-OnError: TypeAlias = Literal["fail", "skip"]
-
-COUNTS_FILE = "counts.parquet"
-SHARDS_FILE = "shards.parquet"
-CURATED_FOLDER = "curated"
-OUTPUT_NAME = re.compile(r"-[0-9a-f]{12}-\d{9,}-\d{9,}\.parquet$")  # as units name their files
+PLAN_FILE = "plan.json"
 
 
 @dataclass(frozen=True)
@@ -57,24 +47,18 @@ def count(
     matcher: Matcher,
     *,
     out: str | Path | None = None,
-    url_column: str | None = None,
-    text_column: str | None = None,
-    id_column: str | None = None,
-    workers: int | None = None,
-    on_error: OnError = "fail",
-    progress: Progress | None = None,
+    seed: int = 0,
+    **options: Unpack[PoolOptions],
 ) -> Counts:
     """Count the entries of a pool's texts, in one pass over the text column.
 
     Args:
-        pool: Parquet files: a file, folder, glob or list.
+        pool: a file, folder, glob or list: Parquet, CSV, TSV, JSON lines or tars.
         matcher: of the metadata.
         out: folder for counts.parquet and the records that a later run goes on from; without
             it nothing is kept.
-        url_column, text_column, id_column: as for `curate`.
-        workers: number of threads; all cores without it.
-        on_error: ``fail`` when an input is corrupt, after all others are done; or ``skip`` it.
-        progress: told of rows that are done.
+        seed: uint64; matters only where one caption per image is chosen.
+        **options: see `PoolOptions`.
 
     Returns:
         The counts.
@@ -83,37 +67,94 @@ def count(
         UsageError: for an argument that can't be.
         MetacurateError: when inputs are broken, or the folder can't be written.
     """
-    began = time.monotonic()
-    opened = Pool.open(pool, url_column=url_column, text_column=text_column, id_column=id_column)
-    if out is None:
-        with tempfile.TemporaryDirectory(prefix="metacurate-") as folder:
-            return _count(opened, matcher, Path(folder), workers, on_error, progress)[0]
-    folder_path = Path(out)
-    _refuse_overlap(folder_path, pool, opened)
-    refuse_foreign(folder_path)
-    with lock(work_folder(folder_path)):
-        configuration = {
-            "command": "count",
-            **_inputs(pool, opened),
-            **_matching(matcher),
-        }
-        claim(folder_path, configuration)
-        counts, outcome = _count(opened, matcher, folder_path, workers, on_error, progress)
-        _write_counts(folder_path, counts, matcher.metadata)
-        summary = {
-            "rows_read": sum(record.rows_read for record in outcome.records),
-            "texts": counts.texts,
-            "matched_texts": counts.matched_texts,
-            "matches": counts.matches,
-            "invalid": sum(record.invalid for record in outcome.records),
-            "entries": len(counts.values),
-            "matched_entries": int(np.count_nonzero(counts.values)),
-            **_unit_totals(outcome),
-            "seconds": round(time.monotonic() - began, 3),
-        }
-        _write_shards(folder_path, outcome)
-        _write_manifest(folder_path, configuration, counts, summary)
+    job = Job("count", pool, matcher.metadata, matcher.mode, check_seed(seed), options)
+    with job.open(out, matcher=matcher) as work:
+        counts, outcome = work.count()
+        if out is not None:
+            summary = {
+                **work.fates(outcome, ("rows_read", "invalid")),
+                "texts": counts.texts,
+                "matched_texts": counts.matched_texts,
+                "matches": counts.matches,
+                "entries": len(counts.values),
+                "matched_entries": int(np.count_nonzero(counts.values)),
+                **work.space.unit_totals(outcome),
+            }
+            work.finish(counts, outcome, summary)
     return counts
+
+
+def plan(
+    pool: Source,
+    metadata: Metadata,
+    *,
+    thresholds: Sequence[float] = (),
+    tail_shares: Sequence[float] = (),
+    budgets: Sequence[int] = (),
+    counts: str | Path | None = None,
+    foreign_counts: bool = False,
+    out: str | Path | None = None,
+    seed: int = 0,
+    mode: Mode = "paper",
+    **options: Unpack[PoolOptions],
+) -> dict[str, Any]:
+    """Tell exactly what `curate` would keep, for any thresholds, in one pass besides counting.
+
+    Args:
+        pool, metadata: as for `curate`.
+        thresholds: to ask about.
+        tail_shares: to ask about the thresholds with these tail shares.
+        budgets: to ask about the largest thresholds that keep no more than so many pairs.
+        counts: counts.parquet, or a folder that holds it; without it, the pool is counted.
+        foreign_counts: allow counts of another pool.
+        out: folder for counts.parquet, plan.json and the records that a later run goes on
+            from, so that more thresholds cost nothing; without it nothing is kept.
+        seed, mode: as for `curate`.
+        **options: see `PoolOptions`.
+
+    Returns:
+        Totals, and `answers`: for each question what was `asked`, the `value`, and the fields
+        of `metacurate.curation.plan.Answer`. JSON (the same as the command prints with --json).
+
+    Raises:
+        UsageError: for an argument that can't be.
+        MetacurateError: when inputs are broken, or the folder can't be written.
+    """
+    questions: list[tuple[str, float]] = [
+        *(("threshold", check_threshold(t)) for t in thresholds),
+        *(("tail_share", float(share)) for share in tail_shares),
+        *(("budget", check_budget(budget)) for budget in budgets),
+    ]
+    for name, value in questions:
+        if name == "tail_share":
+            threshold_of(np.zeros(0, np.uint64), value)  # refuses what is no share
+    known = None if counts is None else KnownCounts(read_counts(counts), foreign_counts)
+    job = Job("plan", pool, metadata, mode, check_seed(seed), options)
+    with job.open(out, known) as work:
+        total = work.counts()
+        mins, outcome = work.plan(total)
+        answers = []
+        for asked, value in questions or [("tail_share", DEFAULT_TAIL_SHARE)]:
+            threshold = value
+            if asked == "tail_share":
+                threshold = threshold_of(total.values, value)
+            elif asked == "budget":
+                threshold = mins.largest_threshold(int(value))
+            answers.append({"asked": asked, "value": value, **mins.answer(threshold).to_json()})
+        summary = {
+            **work.fates(outcome, ("rows_read", "unmatched", "invalid")),
+            "matched_texts": total.matched_texts,
+            "matches": total.matches,
+            "entries": len(total.values),
+            "seed": job.seed,
+            "round": work.pool.round,
+            **work.space.unit_totals(outcome),
+            "answers": answers,
+        }
+        if out is not None:
+            write_json(Path(out) / PLAN_FILE, answers)
+            work.finish(total, outcome, summary)
+    return summary
 
 
 def sample(
@@ -123,24 +164,21 @@ def sample(
     *,
     threshold: float | None = None,
     tail_share: float | None = None,
+    budget: int | None = None,
     out: str | Path,
     seed: int = 0,
     mode: Mode = "paper",
     foreign_counts: bool = False,
-    url_column: str | None = None,
-    text_column: str | None = None,
-    id_column: str | None = None,
-    workers: int | None = None,
-    on_error: OnError = "fail",
-    progress: Progress | None = None,
+    uids: str | Path | None = None,
+    **options: Unpack[PoolOptions],
 ) -> Result:
     """Draw a balanced subset of a pool with counts that were made before.
 
     Args:
         counts: counts.parquet, or a folder that holds it.
         foreign_counts: allow counts of another pool.
-        pool, metadata, threshold, tail_share, out, seed, mode, url_column, text_column,
-            id_column, workers, on_error, progress: as for `curate`.
+        pool, metadata, threshold, tail_share, budget, out, seed, mode, uids: as for `curate`.
+        **options: see `PoolOptions`.
 
     Returns:
         The folder and the totals.
@@ -150,12 +188,10 @@ def sample(
         MetacurateError: when the counts belong to other metadata or another mode, inputs are
             broken, or the folder can't be written.
     """
-    return _curate(
-        "sample", pool, metadata, read_counts(counts), foreign_counts=foreign_counts,
-        threshold=threshold, tail_share=tail_share, out=Path(out), seed=seed, mode=mode,
-        columns={"url_column": url_column, "text_column": text_column, "id_column": id_column},
-        workers=workers, on_error=on_error, progress=progress,
-    )  # fmt: skip
+    known = KnownCounts(read_counts(counts), foreign_counts)
+    target = _Target.of(threshold, tail_share, budget)
+    job = Job("sample", pool, metadata, mode, check_seed(seed), options)
+    return _curate(job, target, Path(out), uids, known)
 
 
 def curate(
@@ -164,15 +200,12 @@ def curate(
     *,
     threshold: float | None = None,
     tail_share: float | None = None,
+    budget: int | None = None,
     out: str | Path,
     seed: int = 0,
     mode: Mode = "paper",
-    url_column: str | None = None,
-    text_column: str | None = None,
-    id_column: str | None = None,
-    workers: int | None = None,
-    on_error: OnError = "fail",
-    progress: Progress | None = None,
+    uids: str | Path | None = None,
+    **options: Unpack[PoolOptions],
 ) -> Result:
     """Balance a pool: count, find the threshold, sample, and write the data card.
 
@@ -180,21 +213,19 @@ def curate(
     A run that was cut off goes on where it was when it is called again.
 
     Args:
-        pool: Parquet files: a file, folder, glob or list.
+        pool: a file, folder, glob or list: Parquet, CSV, TSV, JSON lines or tars.
         metadata: the entries.
         threshold: t, above 0: entries with more matches are thinned to about that many.
         tail_share: take the threshold whose tail entries hold this share of the matches;
-            0.06, the paper's, where neither is given.
+            0.06, the paper's, where nothing else is given.
+        budget: take the largest threshold that keeps no more than so many pairs; this costs a
+            pass over urls and texts.
         out: the output folder: curated/, counts.parquet, shards.parquet, datacard.json,
             README.md, and last manifest.json.
         seed: uint64.
         mode: how entries are spaced, ``paper`` or ``spaced``.
-        url_column: found by its name (url, URL, image_url) without it.
-        text_column: found by its name (text, TEXT, caption) without it.
-        id_column: what tells images apart in a pool without urls.
-        workers: number of threads; all cores without it.
-        on_error: ``fail`` when an input is corrupt, after all others are done; or ``skip`` it.
-        progress: told of rows that are done.
+        uids: file for DataComp's list of the subset, where the pool has its uids.
+        **options: see `PoolOptions`.
 
     Returns:
         The folder and the totals.
@@ -203,141 +234,75 @@ def curate(
         UsageError: for an argument that can't be.
         MetacurateError: when inputs are broken, or the folder can't be written.
     """
-    return _curate(
-        "curate", pool, metadata, None, foreign_counts=False,
-        threshold=threshold, tail_share=tail_share, out=Path(out), seed=seed, mode=mode,
-        columns={"url_column": url_column, "text_column": text_column, "id_column": id_column},
-        workers=workers, on_error=on_error, progress=progress,
-    )  # fmt: skip
+    target = _Target.of(threshold, tail_share, budget)
+    job = Job("curate", pool, metadata, mode, check_seed(seed), options)
+    return _curate(job, target, Path(out), uids, None)
 
 
-def read_counts(path: str | Path) -> Counts:
-    """Read counts.parquet.
+@dataclass(frozen=True)
+class _Target:
+    """What decides the threshold: exactly one of the three."""
 
-    Args:
-        path: the file, or a folder that holds it.
+    threshold: float | None
+    tail_share: float | None
+    budget: int | None
 
-    Raises:
-        UsageError: when there is none.
-        InputError: when it is none of counts.
-    """
-    file = Path(path) / COUNTS_FILE if Path(path).is_dir() else Path(path)
-    if not file.is_file():
-        raise UsageError(f"{file}: no such file of counts")
-    try:
-        return Counts.from_table(pq.read_table(file))
-    except (pa.ArrowException, OSError, MetacurateError) as error:
-        raise InputError(str(file), f"can't be read: {first_line(error)}") from error
-
-
-def read_summary(out: str | Path) -> dict[str, Any]:
-    """Read the totals of a finished run.
-
-    Args:
-        out: its output folder.
-
-    Raises:
-        UsageError: when no finished run is there.
-    """
-    path = Path(out) / MANIFEST
-    if not path.is_file():
-        raise UsageError(f"{out} holds no finished run")
-    totals: dict[str, Any] = json.loads(path.read_text("utf-8"))["totals"]
-    return totals
+    @classmethod
+    def of(cls, threshold: float | None, tail_share: float | None, budget: int | None) -> "_Target":
+        if sum(given is not None for given in (threshold, tail_share, budget)) > 1:
+            raise UsageError("give one of: a threshold, a tail share, a budget")
+        if threshold is not None:
+            return cls(check_threshold(threshold), None, None)
+        if budget is not None:
+            return cls(None, None, check_budget(budget))
+        share = DEFAULT_TAIL_SHARE if tail_share is None else float(tail_share)
+        threshold_of(np.zeros(0, np.uint64), share)  # refuses what is no share
+        return cls(None, share, None)
 
 
 def _curate(
-    command: str,
-    source: Source,
-    metadata: Metadata,
-    counts: Counts | None,
-    *,
-    foreign_counts: bool,
-    threshold: float | None,
-    tail_share: float | None,
-    out: Path,
-    seed: int,
-    mode: Mode,
-    columns: dict[str, str | None],
-    workers: int | None,
-    on_error: OnError,
-    progress: Progress | None,
+    job: Job, target: _Target, out: Path, uids: str | Path | None, known: KnownCounts | None
 ) -> Result:
-    began = time.monotonic()
-    if threshold is not None:
-        threshold = check_threshold(threshold)
-    seed = check_seed(seed)
-    tail_share = None if tail_share is None else float(tail_share)
-    share = DEFAULT_TAIL_SHARE if threshold is None and tail_share is None else tail_share
-    if counts is not None:
-        counts.check(metadata.digest, mode)
-        if len(counts.values) != len(metadata):
-            raise MetacurateError(f"{len(counts.values)} counts for {len(metadata)} entries")
-        Balance(counts, threshold, share)  # refuses what can't be before any work
-    else:
-        Balance(np.zeros(1, np.uint64), threshold, share)
-    pool = Pool.open(source, **columns)
-    _refuse_overlap(out, source, pool)
-    for column in {pool.id_column, pool.text_column} & set(CURATED.names):
-        raise UsageError(f"column '{column}' can't be read: curation writes one of this name")
-    if counts is not None and counts.pool != pool.identity and not foreign_counts:
-        raise UsageError(
-            "the counts belong to another pool (its files differ in path, size or time): "
-            "count this one, or allow it with --foreign-counts"
-        )
-    replaced = [name for name in CURATED.names if name in pool.columns]
-    if replaced:
-        log.warning("columns that the pool has already are replaced: %s", ", ".join(replaced))
-    refuse_foreign(out)
-    with lock(work_folder(out)):
-        matcher = Matcher(metadata, mode)
-        configuration = {
-            "command": command,
-            **_inputs(source, pool),
-            **_matching(matcher),
-            "threshold": threshold,
-            "tail_share": share,
-            "seed": seed,
-        }
-        claim(out, configuration)
-        counting = None
-        if counts is None:
-            counts, counting = _count(pool, matcher, out, workers, on_error, progress)
-        _write_counts(out, counts, metadata)
-        balance = Balance(counts, threshold, share)
-        (out / CURATED_FOLDER).mkdir(exist_ok=True)  # also where nothing is kept
-        stage = SampleStage(pool, matcher, balance, seed)
-        outcome = run(
-            stage, out, workers=workers, progress=progress or Silent(), outputs=CURATED_FOLDER
-        )
-        _check_errors(stage.name, outcome, out, on_error)
+    with job.open(
+        out,
+        known,
+        check=None if uids is None else check_uids,
+        threshold=target.threshold,
+        tail_share=target.tail_share,
+        budget=target.budget,
+    ) as work:
+        space, pool, metadata = work.space, work.pool, work.matcher.metadata
+        replaced = [name for name in CURATED.names if name in pool.columns]
+        if replaced:
+            log.warning("columns that the pool has already are replaced: %s", ", ".join(replaced))
+        counts = work.counts()
+        threshold = target.threshold
+        if target.budget is not None:
+            threshold = work.plan(counts)[0].largest_threshold(target.budget)
+        balance = Balance(counts, threshold, target.tail_share)
+        make_folder(out / CURATED_FOLDER)  # also where nothing is kept
+        outcome = space.run(SampleStage(work.sampling(balance)))
         kept = Tally.total(outcome.partials, len(metadata)).values
-        _drop_stale(out / CURATED_FOLDER, outcome)
+        names = ("rows_read", "kept", "balanced_away", "unmatched", "invalid")
         totals = {
-            **_fates(outcome),
+            **work.fates(outcome, names),
             "matched_texts": counts.matched_texts,
-            "seed": seed,
+            "seed": job.seed,
             "round": pool.round,
         }
         card = make_datacard(metadata, counts, kept, balance, totals)
-        unseen = int(np.count_nonzero((kept > 0) & (counts.values == 0)))
         summary = {
             **totals,
             **{key: card[key] for key in _SUMMED},
-            **({"unseen_entries": unseen} if foreign_counts else {}),
-            **_unit_totals(outcome, counting),
-            "seconds": round(time.monotonic() - began, 3),
+            **_unseen(kept, counts, known),
+            **space.unit_totals(outcome),
         }
-        if unseen:
-            log.warning(
-                "%d entries match in this pool but have no count: their pairs were all kept",
-                unseen,
-            )
-        _write_shards(out, outcome)
         write_json(out / "datacard.json", card)
         write_text(out / "README.md", make_readme(card))
-        _write_manifest(out, configuration, counts, summary)
-    return Result(out, summary)
+        if uids is not None:
+            write_uids(out / CURATED_FOLDER, Path(uids))
+        work.finish(counts, outcome, summary)
+        return Result(out, summary)
 
 
 _SUMMED = (
@@ -346,110 +311,15 @@ _SUMMED = (
 )  # fmt: skip
 
 
-def _count(
-    pool: Pool,
-    matcher: Matcher,
-    out: Path,
-    workers: int | None,
-    on_error: OnError,
-    progress: Progress | None,
-) -> tuple[Counts, Outcome]:
-    stage = CountStage(pool, matcher)
-    outcome = run(
-        stage, out, workers=workers, progress=progress or Silent(), outputs=CURATED_FOLDER
-    )
-    _check_errors(stage.name, outcome, out, on_error)
-    tally = Tally.total(outcome.partials, len(matcher.metadata))
-    counts = tally.to_counts(matcher, pool.identity)
-    return counts, outcome
-
-
-def _write_counts(out: Path, counts: Counts, metadata: Metadata) -> None:
-    write_parquet(out / COUNTS_FILE, counts.to_table(metadata), use_dictionary=["source", "count"])
-
-
-def _check_errors(stage: str, outcome: Outcome, out: Path, on_error: OnError) -> None:
-    if not outcome.errors:
-        return
-    error = CorruptInputError(stage, outcome.errors)
-    if on_error == "fail":
-        (out / MANIFEST).unlink(missing_ok=True)
-        _write_shards(out, outcome)
-        raise error
-    log.warning("skipped: %s", error)
-
-
-def _fates(outcome: Outcome) -> dict[str, int]:
-    def total(name: str) -> int:
-        return sum(getattr(record, name) or 0 for record in outcome.records)
-
-    names = ("rows_read", "kept", "balanced_away", "unmatched", "invalid")
-    return {name: total(name) for name in names}
-
-
-def _unit_totals(*outcomes: Outcome | None) -> dict[str, int]:
-    known = [outcome for outcome in outcomes if outcome is not None]
-    return {
-        "units": len(known[0].records),
-        "failed_units": sum(record.failed for record in known[0].records),
-        "resumed_units": sum(outcome.resumed for outcome in known),
-    }
-
-
-def _inputs(source: Source, pool: Pool) -> dict[str, Any]:
-    sources = [source] if isinstance(source, str | Path) else source
-    return {
-        "pool": sorted(s if "://" in s else str(Path(s).absolute()) for s in map(str, sources)),
-        "id_column": pool.id_column,
-        "text_column": pool.text_column,
-    }
-
-
-def _matching(matcher: Matcher) -> dict[str, Any]:
-    return {"metadata": matcher.metadata.digest, "mode": matcher.mode}
-
-
-def _refuse_overlap(out: Path, source: Source, pool: Pool) -> None:
-    """Refuse outputs among the pool's files: they would be read as part of it the next time."""
-    resolved = out.resolve()
-    for file in pool.files:
-        if Path(file.path).resolve().is_relative_to(resolved):
-            raise UsageError(f"the output folder {out} holds files of the pool: {file.path}")
-    sources = [source] if isinstance(source, str | Path) else source
-    for folder in (Path(one).resolve() for one in sources):
-        if folder.is_dir() and resolved.is_relative_to(folder):
-            raise UsageError(f"the output folder {out} lies in the pool's folder {folder}")
-
-
-def _drop_stale(folder: Path, outcome: Outcome) -> None:
-    """Remove files that inputs which have changed or gone left behind."""
-    wanted = {record.output for record in outcome.records}
-    for path in folder.glob("*") if folder.exists() else ():
-        ours = OUTPUT_NAME.search(path.name) or path.name.endswith(".tmp")
-        if ours and path.name not in wanted:
-            path.unlink()
-
-
-def _write_shards(out: Path, outcome: Outcome) -> None:
-    rows = [
-        {
-            **{name: getattr(record, name) for name in SHARDS.names if name != "input"},
-            "input": record.source,
-        }
-        for record in outcome.records
-    ]
-    write_parquet(out / SHARDS_FILE, pa.Table.from_pylist(rows, schema=SHARDS))
-
-
-def _write_manifest(
-    out: Path, configuration: dict[str, Any], counts: Counts, summary: dict[str, Any]
-) -> None:
-    write_json(
-        out / MANIFEST,
-        {
-            "totals": summary,
-            "configuration": configuration,
-            "digests": {"metadata": counts.metadata_digest, "pool": counts.pool},
-            "versions": versions(),
-        },
-    )
+def _unseen(kept: Values, counts: Counts, known: KnownCounts | None) -> dict[str, int]:
+    """How many entries match in this pool, but never did in the one that was counted."""
+    if known is None or not known.foreign:
+        return {}
+    unseen = int(np.count_nonzero((kept > 0) & (counts.values == 0)))
+    if unseen:
+        log.warning(
+            "%d entries match in this pool but have no count in the other: their pairs were all "
+            "kept",
+            unseen,
+        )
+    return {"unseen_entries": unseen}

@@ -1,15 +1,13 @@
 """What a curated set says of itself: datacard.json, and a README in Hugging Face's form."""
 
-import platform
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from metacurate import __version__
 from metacurate.curation.balance import Balance
 from metacurate.curation.count import Counts
+from metacurate.engine.workspace import versions
 from metacurate.metadata.metadata import Metadata
 
 Values = npt.NDArray[np.uint64]
@@ -23,10 +21,10 @@ SIZE_CATEGORIES = (
 )  # fmt: skip
 
 
-def versions() -> dict[str, str]:
-    """Versions of metacurate, Python, and the libraries that results pass through."""
-    libraries = {name: version(name) for name in ("numba", "numpy", "pyarrow")}
-    return {"metacurate": __version__, "python": platform.python_version(), **libraries}
+_SOMETIMES = {
+    "other_caption": "left for another caption of their image",
+    "filtered": "left out by the filter",
+}
 
 
 def make_datacard(
@@ -109,6 +107,7 @@ def make_readme(card: dict[str, Any]) -> str:
         ("balanced away", card["balanced_away"]),
         ("unmatched", card["unmatched"]),
         ("invalid", card["invalid"]),
+        *((name, card[key]) for key, name in _SOMETIMES.items() if key in card),
     ]
     sources = [
         f"| {_escape(name)} | {s['entries']:,} | {s['matched_entries']:,} | {s['matches']:,} "

@@ -90,6 +90,29 @@ def draws(
     Raises:
         UsageError: when lengths differ, types are no strings, or the seed is out of range.
     """
+    left, right = _single(urls), _single(texts)
+    hashes = hash_pairs(left, right, seed, purpose, index)
+    result = (hashes >> np.uint64(11)).astype(np.float64) * kernel.UNIT
+    for array in (left, right):
+        if array.null_count:
+            result[array.is_null().to_numpy(zero_copy_only=False)] = np.nan
+    return result
+
+
+def hash_pairs(
+    urls: Texts, texts: Texts, seed: int, purpose: Purpose = "sample", index: int = 0
+) -> npt.NDArray[np.uint64]:
+    """XXH64(url, a zero byte, text) of each pair, seeded by `draw_seed`; null counts as empty.
+
+    Args:
+        urls, texts, seed, purpose, index: as for `draws`.
+
+    Returns:
+        uint64[pairs].
+
+    Raises:
+        UsageError: when lengths differ, types are no strings, or the seed is out of range.
+    """
     hash_seed = np.uint64(draw_seed(seed, purpose, index))
     left, right = _single(urls), _single(texts)
     if len(left) != len(right):
@@ -101,11 +124,7 @@ def draws(
         hash_seed,
         hashes,
     )
-    result = (hashes >> np.uint64(11)).astype(np.float64) * kernel.UNIT
-    for array in (left, right):
-        if array.null_count:
-            result[array.is_null().to_numpy(zero_copy_only=False)] = np.nan
-    return result
+    return hashes
 
 
 def _single(texts: Texts) -> pa.Array:

@@ -1,11 +1,11 @@
-"""The two stages of curation: count a unit's matches, and sample a unit's pairs."""
+"""The stages of curation: count a unit's matches, and sample a unit's pairs."""
 
 import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,15 @@ import pyarrow as pa
 
 from metacurate.curation.balance import Balance, list_arrays
 from metacurate.curation.count import Counts
+from metacurate.curation.per_image import Choice
 from metacurate.curation.sample import draws
-from metacurate.engine.stage import Stage, Task, Unit, UnitRecord
+from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
 from metacurate.engine.storage import read_arrow, write_parquet
 from metacurate.matching.automaton import FORMAT
 from metacurate.matching.matcher import Counter, Matcher
-from metacurate.pool.tables import ROUND, Pool, Reader, id_texts, valid_texts, without_views
+from metacurate.pool.files import CURATED_FOLDER
+from metacurate.pool.reader import Reader, Rows, id_texts, valid_texts, without_views
+from metacurate.pool.tables import ROUND, Pool
 from metacurate.schema import CURATED
 
 Values = npt.NDArray[np.uint64]
@@ -30,36 +33,43 @@ class CountStage(Stage):
 
     Attributes:
         pool: what to read. matcher: what to look for.
+        choice: the captions that are left out; None to count all.
     """
 
     pool: Pool
     matcher: Matcher
+    choice: Choice | None = None
     name = "count"
 
     def configuration(self) -> dict[str, Any]:
-        """Metadata, mode and column."""
+        """Metadata, mode, column, and which rows."""
         return {
             "text_column": self.pool.text_column,
+            "where": self.pool.where and self.pool.where.text,
+            "choice": self.choice and self.choice.key,
             "metadata": self.matcher.metadata.digest,
             "mode": self.matcher.mode,
+            "format": FORMAT,
         }
 
     def units(self) -> Sequence[Unit]:
         """The pool's."""
         return self.pool.units
 
-    def task(self, outputs: Path) -> "CountTask":  # noqa: ARG002
+    def task(self, outputs: Path, watch: Watch) -> "CountTask":  # noqa: ARG002
         """Begin to count; nothing is written into `outputs`."""
-        return CountTask(self)
+        return CountTask(self, watch)
 
 
 class CountTask(Task):
     """Counts several units."""
 
-    def __init__(self, stage: CountStage) -> None:
+    def __init__(self, stage: CountStage, watch: Watch) -> None:
         """Start at zero."""
+        self._watch = watch
         self._column = stage.pool.text_column
-        self._reader = Reader([self._column])
+        self._reader = Reader(stage.pool, [self._column], watch, stage.choice)
+        self._chooses = stage.choice is not None
         self._counter = Counter(stage.matcher)
 
     def process(self, unit: Unit) -> UnitRecord:
@@ -67,24 +77,27 @@ class CountTask(Task):
 
         Raises:
             InputError: when the file is broken.
+            StoppedError: when the run is to end.
         """
         began = time.monotonic()
-        rows, corrupt = 0, CorruptRows(unit.first_row)
+        corrupt = CorruptRows()
         columns = []
-        for batch in self._reader.batches(unit):
-            texts, bad = valid_texts(batch.column(self._column))
-            corrupt.add(self._column, rows, bad)
+        for rows in self._reader.batches(unit):
+            texts, bad = valid_texts(rows.batch.column(self._column))
+            corrupt.add(self._column, rows.positions[bad])
             columns.append(texts)
-            rows += batch.num_rows
+        self._watch.advance(0)  # the last chance to stop: half a unit can't be counted
         for texts in columns:
             self._counter.add(texts)
         return UnitRecord(
             unit=unit.name,
             source=unit.source,
             first_row=unit.first_row,
-            rows_read=rows,
+            rows_read=unit.rows,
             invalid=sum(texts.null_count for texts in columns),
             seconds=time.monotonic() - began,
+            filtered=self._reader.filtered,
+            other_caption=self._reader.left if self._chooses else None,
             error=corrupt.message,
         )
 
@@ -95,92 +108,136 @@ class CountTask(Task):
 
 
 @dataclass(frozen=True)
-class SampleStage(Stage):
-    """One pass over all columns: match again, draw, and write the pairs that are kept.
+class Drawn:
+    """What decides about some rows.
+
+    Attributes:
+        matches: list<uint32>[rows]. lengths: int[rows], numbers of matches.
+        draws: float64[rows]; NaN for rows without url or text.
+    """
+
+    matches: pa.ListArray
+    lengths: npt.NDArray[Any]
+    draws: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What pairs are drawn from, and with.
 
     Attributes:
         pool: what to read. matcher: what to look for.
         balance: keep probabilities. seed: of the draws, uint64.
+        choice: the captions that are left out; None to draw for all.
     """
 
     pool: Pool
     matcher: Matcher
     balance: Balance
     seed: int
-    name = "sample"
+    choice: Choice | None = None
 
     def configuration(self) -> dict[str, Any]:
-        """All that decides which pairs are kept."""
+        """All that decides which pairs are kept, but the threshold."""
         return {
             "id_column": self.pool.id_column,
             "text_column": self.pool.text_column,
+            "where": self.pool.where and self.pool.where.text,
+            "choice": self.choice and self.choice.key,
             "metadata": self.matcher.metadata.digest,
             "mode": self.matcher.mode,
             "counts": hashlib.sha256(self.balance.counts.data).hexdigest(),
-            "threshold": self.balance.threshold,
             "seed": self.seed,
             "round": self.pool.round,
             "format": FORMAT,
         }
 
+    def draw(self, rows: Rows, corrupt: "CorruptRows") -> Drawn:
+        """Match rows and draw for them.
+
+        Args:
+            rows: of the pool. corrupt: told of rows that are no UTF-8.
+        """
+        pool, batch = self.pool, rows.batch
+        urls, bad_urls = valid_texts(id_texts(batch.column(pool.id_column)))
+        texts, bad_texts = valid_texts(batch.column(pool.text_column))
+        corrupt.add(pool.id_column, rows.positions[bad_urls])
+        corrupt.add(pool.text_column, rows.positions[bad_texts])
+        matches = self.matcher.match(texts)
+        lengths = np.diff(list_arrays(matches)[0])
+        return Drawn(matches, lengths, draws(urls, texts, self.seed, "sample", pool.round))
+
+
+@dataclass(frozen=True)
+class SampleStage(Stage):
+    """One pass over all columns: match again, draw, and write the pairs that are kept.
+
+    Attributes:
+        sampling: what to draw from, and with.
+    """
+
+    sampling: Sampling
+    name = "sample"
+    outputs: ClassVar[str | None] = CURATED_FOLDER
+
+    def configuration(self) -> dict[str, Any]:
+        """All that decides which pairs are kept."""
+        threshold = self.sampling.balance.threshold
+        return {**self.sampling.configuration(), "threshold": threshold}
+
     def units(self) -> Sequence[Unit]:
         """The pool's."""
-        return self.pool.units
+        return self.sampling.pool.units
 
-    def task(self, outputs: Path) -> "SampleTask":
+    def task(self, outputs: Path, watch: Watch) -> "SampleTask":
         """Begin to sample into the folder `outputs`."""
-        return SampleTask(self, outputs)
+        return SampleTask(self.sampling, outputs, watch)
 
 
 class SampleTask(Task):
     """Samples several units, a file each, and counts the entries of what is kept."""
 
-    def __init__(self, stage: SampleStage, outputs: Path) -> None:
+    def __init__(self, sampling: Sampling, outputs: Path, watch: Watch) -> None:
         """Start at zero."""
-        self._stage = stage
+        self._sampling = sampling
         self._outputs = outputs
-        self._reader = Reader(None)
-        self._total = Tally.zeros(len(stage.matcher.metadata))
+        self._reader = Reader(sampling.pool, None, watch, sampling.choice)
+        self._total = Tally.zeros(len(sampling.matcher.metadata))
 
     def process(self, unit: Unit) -> UnitRecord:
         """Sample a unit's pairs, and write those that are kept.
 
         Raises:
             InputError: when the file is broken.
+            StoppedError: when the run is to end.
         """
         began = time.monotonic()
-        pool, balance = self._stage.pool, self._stage.balance
-        rows = invalid = matched = 0
-        corrupt = CorruptRows(unit.first_row)
+        sampling, balance = self._sampling, self._sampling.balance
+        read = invalid = matched = 0
+        corrupt = CorruptRows()
         kept: list[pa.Table] = []
-        for batch in self._reader.batches(unit):
-            urls, bad_urls = valid_texts(id_texts(batch.column(pool.id_column)))
-            texts, bad_texts = valid_texts(batch.column(pool.text_column))
-            corrupt.add(pool.id_column, rows, bad_urls)
-            corrupt.add(pool.text_column, rows, bad_texts)
-            matches = self._stage.matcher.match(texts)
-            probabilities = balance.keep_probabilities(matches)
-            pair_draws = draws(urls, texts, self._stage.seed, "sample", pool.round)
-            drawn = ~np.isnan(pair_draws)
-            keep = pair_draws < probabilities
+        for rows in self._reader.batches(unit):
+            drawn = sampling.draw(rows, corrupt)
+            probabilities = balance.keep_probabilities(drawn.matches)
+            keep = drawn.draws < probabilities
             mask = pa.array(keep)
-            kept_matches = matches.filter(mask)
+            kept_matches = drawn.matches.filter(mask)
             added = [
                 kept_matches,
                 pa.array(probabilities[keep]),
-                pa.array(balance.min_thresholds(kept_matches, pair_draws[keep])),
+                pa.array(balance.min_thresholds(kept_matches, drawn.draws[keep])),
             ]
-            kept.append(self._table(without_views(batch).filter(mask), added))
-            rows += batch.num_rows
-            invalid += batch.num_rows - int(drawn.sum())
-            lengths = np.diff(list_arrays(matches)[0])
-            matched += int(np.count_nonzero((lengths > 0) & drawn))
+            kept.append(self._table(without_views(rows.batch).filter(mask), added))
+            valid = ~np.isnan(drawn.draws)
+            read += len(valid)
+            invalid += int((~valid).sum())
+            matched += int(np.count_nonzero((drawn.lengths > 0) & valid))
         table = pa.concat_tables(kept) if kept else None
         n_kept = 0 if table is None else len(table)
         output = None
         if table is not None and n_kept:
             output = f"{unit.name}.parquet"
-            plain = {pool.id_column, pool.text_column, "min_threshold"}
+            plain = {sampling.pool.id_column, sampling.pool.text_column, "min_threshold"}
             write_parquet(
                 self._outputs / output,
                 table,
@@ -194,11 +251,13 @@ class SampleTask(Task):
             unit=unit.name,
             source=unit.source,
             first_row=unit.first_row,
-            rows_read=rows,
+            rows_read=unit.rows,
             kept=n_kept,
             balanced_away=matched - n_kept,
-            unmatched=rows - invalid - matched,
+            unmatched=read - invalid - matched,
             invalid=invalid,
+            filtered=self._reader.filtered,
+            other_caption=None if sampling.choice is None else self._reader.left,
             seconds=time.monotonic() - began,
             output=output,
             error=corrupt.message,
@@ -210,15 +269,15 @@ class SampleTask(Task):
         table = table.drop_columns(replaced)
         for field, column in zip(CURATED, added, strict=True):
             table = table.append_column(field, column)
-        stage = self._stage
+        sampling = self._sampling
         return table.replace_schema_metadata(
             {
                 **(batch.schema.metadata or {}),
-                ROUND: str(stage.pool.round),
-                "metacurate.seed": str(stage.seed),
-                "metacurate.threshold": repr(stage.balance.threshold),
-                "metacurate.mode": stage.matcher.mode,
-                "metacurate.metadata_digest": stage.matcher.metadata.digest,
+                ROUND: str(sampling.pool.round),
+                b"metacurate.seed": str(sampling.seed),
+                b"metacurate.threshold": repr(sampling.balance.threshold),
+                b"metacurate.mode": sampling.matcher.mode,
+                b"metacurate.metadata_digest": sampling.matcher.metadata.digest,
             }
         )
 
@@ -280,24 +339,18 @@ class Tally:
 class CorruptRows:
     """Rows of a unit whose strings are no UTF-8."""
 
-    def __init__(self, first_row: int) -> None:
-        """Start with none.
-
-        Args:
-            first_row: of the unit in its file.
-        """
-        self._first_row = first_row
+    def __init__(self) -> None:
+        """Start with none."""
         self._found: dict[str, list[int]] = {}
 
-    def add(self, column: str, offset: int, rows: Sequence[int]) -> None:
+    def add(self, column: str, rows: npt.NDArray[np.int64]) -> None:
         """Note corrupt rows.
 
         Args:
-            column: its name. offset: of the batch in the unit. rows: positions in the batch.
+            column: its name. rows: where in the file they are, counted from 0.
         """
-        if rows:
-            start = self._first_row + offset
-            self._found.setdefault(column, []).extend(start + row for row in rows)
+        if len(rows):
+            self._found.setdefault(column, []).extend(rows.tolist())
 
     @property
     def message(self) -> str | None:

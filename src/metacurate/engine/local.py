@@ -35,8 +35,10 @@ def map_threads(
     """
     stop = Event()
     with ThreadPoolExecutor(workers, thread_name_prefix="metacurate") as pool:
-        waiting: set[Future[Result]] = {pool.submit(function, item, stop) for item in items}
+        waiting: set[Future[Result]] = set()
         try:
+            for item in items:
+                waiting.add(pool.submit(function, item, stop))
             while waiting:
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in done:

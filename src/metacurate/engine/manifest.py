@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,12 +10,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from metacurate.engine.stage import Stage, UnitRecord
-from metacurate.engine.storage import write_arrow, write_json
+from metacurate.engine.stage import Stage, Unit, UnitRecord
+from metacurate.engine.storage import drop_temporaries, read_arrow, write_arrow, write_json
 from metacurate.errors import UsageError
 
 WORK = ".metacurate"  # the folder in an output folder that holds what resumption needs
 MANIFEST = "manifest.json"
+CONFIGURATION = "configuration.json"
+PLAN = "plan"  # in a stage's folder: how much there is to do
+
+log = logging.getLogger(__name__)
 
 
 def work_folder(out: Path) -> Path:
@@ -22,31 +27,73 @@ def work_folder(out: Path) -> Path:
     return out / WORK
 
 
-def claim(out: Path, configuration: dict[str, Any]) -> None:
-    """Bind an output folder to one configuration, or check that it is bound to this one.
+def check_claim(out: Path, configuration: dict[str, Any]) -> None:
+    """Refuse an output folder that belongs to something else.
 
     Args:
         out: the output folder; may be missing or empty.
-        configuration: all that the outputs depend on, besides the inputs' content, as JSON.
+        configuration: all that the outputs depend on, besides the inputs' content, as JSON:
+            `command`, `pool` (list of paths), and others.
 
     Raises:
-        UsageError: when it holds something else, naming what differs.
+        UsageError: when it holds what no run of metacurate made, a run of another command, or
+            one over quite other files.
     """
-    path = work_folder(out) / "configuration.json"
-    if path.exists():
-        before = json.loads(path.read_text("utf-8"))
+    refuse_foreign(out)
+    before = read_configuration(out)
+    if before is None:
+        return
+    if before["command"] != configuration["command"]:
+        raise UsageError(
+            f"{out} holds what `metacurate {before['command']}` made: choose another folder, or "
+            "remove it"
+        )
+    if not set(before["pool"]) & set(configuration["pool"]):
+        raise UsageError(
+            f"{out} holds a run over another pool ({', '.join(before['pool'][:3])}): choose "
+            "another folder, or remove it"
+        )
+
+
+def claim(out: Path, configuration: dict[str, Any]) -> None:
+    """Bind an output folder to a configuration, in place of an earlier one.
+
+    What an earlier run left and this configuration can use stays; its manifest goes, since the
+    outputs are about to change.
+
+    Args:
+        out: the output folder. configuration: as `check_claim` was asked.
+    """
+    before = read_configuration(out)
+    if before == configuration:
+        return
+    if before is not None:
         differing = [
-            f"{name} {before.get(name)!r} there, {configuration.get(name)!r} here"
+            f"{name} {before.get(name)!r}"
             for name in sorted(before.keys() | configuration.keys())
             if before.get(name) != configuration.get(name)
         ]
-        if differing:
-            raise UsageError(
-                f"{out} holds a run of another configuration ({'; '.join(differing)}): "
-                "choose another folder, or remove it"
-            )
-        return
-    write_json(path, configuration)
+        log.info("%s was made with %s: what that changes is done again", out, ", ".join(differing))
+        (out / MANIFEST).unlink(missing_ok=True)
+    write_json(work_folder(out) / CONFIGURATION, configuration)
+
+
+def read_configuration(out: Path) -> dict[str, Any] | None:
+    """What an output folder is bound to, or None where no run has begun.
+
+    Args:
+        out: the output folder.
+    """
+    found: dict[str, Any]
+    try:
+        found = json.loads((work_folder(out) / CONFIGURATION).read_text("utf-8"))
+        return found
+    except (OSError, ValueError):  # none, or damaged: a finished run has it in its manifest too
+        manifest = out / MANIFEST
+        if not manifest.is_file():
+            return None
+        found = json.loads(manifest.read_text("utf-8"))["configuration"]
+        return found
 
 
 def refuse_foreign(out: Path) -> None:
@@ -62,8 +109,22 @@ def refuse_foreign(out: Path) -> None:
         raise UsageError(f"{out}: outputs are written to local folders only")
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file, not a folder")
-    if out.exists() and any(out.iterdir()) and not work_folder(out).exists():
+    ours = work_folder(out).exists() or (out / MANIFEST).exists()
+    if out.exists() and any(out.iterdir()) and not ours:
         raise UsageError(f"{out} is not empty, and holds no run of metacurate")
+
+
+def read_records(path: Path) -> list[UnitRecord]:
+    """Read the records of a finished task.
+
+    Args:
+        path: a .json file in a stage's folder.
+    """
+    return [UnitRecord.from_json(fields) for fields in json.loads(path.read_text("utf-8"))]
+
+
+def _is_there(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
 
 class Records:
@@ -89,23 +150,34 @@ class Records:
         """
         wanted = set(planned)
         self._files = {}
-        for folder in (self.folder, self.folder.parent, self.folder.parent.parent):
-            for left in folder.glob(".*.tmp"):  # what a killed run was writing
-                left.unlink()
+        for folder in (outputs, self.folder):
+            drop_temporaries(folder)
         for path in sorted(self.folder.glob("*.json")):
-            records = [UnitRecord.from_json(r) for r in json.loads(path.read_text("utf-8"))]
-            records = [record for record in records if not record.failed]
+            try:
+                records = [record for record in read_records(path) if not record.failed]
+                read_arrow(self._partial(path))
+            except (OSError, ValueError, TypeError):  # as a machine leaves them that loses power
+                records = []
             fits = bool(records) and all(
                 record.unit in wanted
-                and (record.output is None or (outputs / record.output).exists())
+                and (record.output is None or _is_there(outputs / record.output))
                 for record in records
             )
-            if fits and self._partial(path).exists():
+            if fits:
                 self._files[path] = records
             else:
                 path.unlink()
                 self._partial(path).unlink(missing_ok=True)
         return [record for records in self._files.values() for record in records]
+
+    def plan(self, units: Sequence[Unit], measure: str) -> None:
+        """Note how much there is to do, for whoever asks how far the run is.
+
+        Args:
+            units: all of them. measure: what their work is counted in.
+        """
+        work = sum(unit.work for unit in units)
+        write_json(self.folder / PLAN, {"units": len(units), "work": work, "measure": measure})
 
     def add(self, records: Sequence[UnitRecord], partial: pa.Table) -> None:
         """Record a finished task: its partial result first, then that it is done.

@@ -12,11 +12,11 @@ LINE_EVERY = 10.0  # seconds
 class Progress(Protocol):
     """What a run tells while it works; threads may call it at once."""
 
-    def start(self, title: str, total: int) -> None:
-        """Begin a stage of `total` rows."""
+    def start(self, title: str, total: int, measure: str = "pairs") -> None:
+        """Begin a stage of so much work, counted in `measure`."""
 
-    def advance(self, rows: int) -> None:
-        """Tell that so many more rows are done."""
+    def advance(self, work: int) -> None:
+        """Tell that so much more is done."""
 
     def end(self) -> None:
         """End the stage."""
@@ -25,10 +25,10 @@ class Progress(Protocol):
 class Silent:
     """Tells nothing: the default in Python."""
 
-    def start(self, title: str, total: int) -> None:
+    def start(self, title: str, total: int, measure: str = "pairs") -> None:
         """Ignore it."""
 
-    def advance(self, rows: int) -> None:
+    def advance(self, work: int) -> None:
         """Ignore it."""
 
     def end(self) -> None:
@@ -46,12 +46,12 @@ class Bar:
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.completed:,.0f} of {task.total:,.0f} pairs"),
+            TextColumn("{task.completed:,.0f} of {task.total:,.0f} {task.fields[measure]}"),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
-        self._task = self._bar.add_task("", visible=False, rate="")
+        self._task = self._bar.add_task("", visible=False, rate="", measure="")
 
     def __enter__(self) -> Self:
         """Show the bar."""
@@ -67,13 +67,15 @@ class Bar:
         """Take the bar away."""
         self._bar.stop()
 
-    def start(self, title: str, total: int) -> None:
-        """Begin a stage of `total` rows."""
-        self._bar.reset(self._task, description=title, total=total, visible=True, rate="")
+    def start(self, title: str, total: int, measure: str = "pairs") -> None:
+        """Begin a stage of so much work."""
+        self._bar.reset(
+            self._task, description=title, total=total, visible=True, rate="", measure=measure
+        )
 
-    def advance(self, rows: int) -> None:
-        """Tell that so many more rows are done."""
-        self._bar.advance(self._task, rows)
+    def advance(self, work: int) -> None:
+        """Tell that so much more is done."""
+        self._bar.advance(self._task, work)
         task = self._bar.tasks[0]
         if task.speed:
             self._bar.update(self._task, rate=f"{task.speed:,.0f}/s")
@@ -102,15 +104,15 @@ class Lines:
     ) -> None:
         """Nothing to take away."""
 
-    def start(self, title: str, total: int) -> None:
-        """Begin a stage of `total` rows."""
-        self._title, self._total, self._done = title, total, 0
+    def start(self, title: str, total: int, measure: str = "pairs") -> None:
+        """Begin a stage of so much work."""
+        self._title, self._total, self._done, self._measure = title, total, 0, measure
         self._began = self._told = time.monotonic()
 
-    def advance(self, rows: int) -> None:
-        """Tell that so many more rows are done."""
+    def advance(self, work: int) -> None:
+        """Tell that so much more is done."""
         with self._lock:
-            self._done += rows
+            self._done += work
             now = time.monotonic()
             if now - self._told >= LINE_EVERY:
                 self._told = now
@@ -124,7 +126,8 @@ class Lines:
     def _print(self, now: float, rest: str) -> None:
         rate = self._done / max(1e-9, now - self._began)
         sys.stderr.write(
-            f"{self._title}: {self._done:,} of {self._total:,} pairs, {rate:,.0f}/s{rest}\n"
+            f"{self._title}: {self._done:,} of {self._total:,} {self._measure}, "
+            f"{rate:,.0f}/s{rest}\n"
         )
 
 

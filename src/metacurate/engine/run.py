@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from threading import Event
@@ -11,7 +11,7 @@ from threading import Event
 from metacurate.engine.local import default_workers, map_threads
 from metacurate.engine.manifest import MANIFEST, Records
 from metacurate.engine.progress import Progress
-from metacurate.engine.stage import Stage, Unit, UnitRecord
+from metacurate.engine.stage import Stage, StoppedError, Unit, UnitRecord, Watch
 from metacurate.errors import InputError, MetacurateError, UsageError
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,6 @@ def run(
     *,
     progress: Progress,
     workers: int | None = None,
-    outputs: str = "curated",
 ) -> Outcome:
     """Bring a stage to its end in an output folder, from wherever an earlier run left it.
 
@@ -77,7 +76,6 @@ def run(
         out: the output folder, locked by the caller.
         progress: told of rows that are done.
         workers: number of threads; all cores without it.
-        outputs: name of the folder for the units' files.
 
     Returns:
         The records and partial results of all units.
@@ -86,39 +84,64 @@ def run(
         UsageError: for fewer than one worker.
         MetacurateError: when results can't be written.
     """
-    workers = default_workers() if workers is None else workers
-    if workers < 1:
-        raise UsageError(f"{workers} workers can't work: at least 1 is needed")
+    workers = check_workers(workers)
     units = stage.units()
     records = Records(out, stage)
-    done = {record.unit: record for record in records.load((u.name for u in units), out / outputs)}
+    outputs = out / (stage.outputs or "")
+    done = {record.unit: record for record in records.load((u.name for u in units), outputs)}
     resumed = len(done)
     pending = [unit for unit in units if unit.name not in done]
     if pending:
         (out / MANIFEST).unlink(missing_ok=True)
         records.drop_others()  # their files are about to be written anew under the same names
+        records.plan(units, stage.measure)
     if resumed:
         log.info("%s: %d of %d units were done before", stage.name, resumed, len(units))
 
     def work(task_units: Sequence[Unit], stop: Event) -> list[UnitRecord]:
-        task = stage.task(out / outputs)
+        watch = Watch(stop, progress.advance)
+        task = stage.task(outputs, watch)
         made = []
         for unit in task_units:
             if stop.is_set():
                 break
-            made.append(_attempt(task.process, unit))
-            progress.advance(unit.rows)
-        records.add(made, task.partial())
+            before = watch.done
+            try:
+                record = _attempt(task.process, unit)
+            except StoppedError:
+                break
+            made.append(replace(record, work=unit.work))
+            progress.advance(unit.work - (watch.done - before))  # what a failed unit left
+        if made:
+            records.add(made, task.partial())
         return made
 
     if pending:
-        progress.start(stage.name, sum(unit.rows for unit in pending))
+        progress.start(stage.name, sum(unit.work for unit in pending), stage.measure)
     for made in map_threads(work, list(_tasks(pending, workers)), workers):
         done.update((record.unit, record) for record in made)
     if pending:
         progress.end()
     records.drop_others()
     return Outcome([done[unit.name] for unit in units], records.partials(), resumed)
+
+
+def check_workers(workers: int | None) -> int:
+    """Refuse a number of workers that can't work.
+
+    Args:
+        workers: number of threads; None for all cores.
+
+    Returns:
+        The number.
+
+    Raises:
+        UsageError: for fewer than one.
+    """
+    workers = default_workers() if workers is None else workers
+    if workers < 1:
+        raise UsageError(f"{workers} workers can't work: at least 1 is needed")
+    return workers
 
 
 def _attempt(process: Callable[[Unit], UnitRecord], unit: Unit) -> UnitRecord:
@@ -130,7 +153,7 @@ def _attempt(process: Callable[[Unit], UnitRecord], unit: Unit) -> UnitRecord:
     except InputError as error:
         return UnitRecord(
             unit=unit.name,
-            source=unit.source,
+            source=error.source,
             first_row=unit.first_row,
             rows_read=0,
             invalid=0,

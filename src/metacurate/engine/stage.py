@@ -4,11 +4,12 @@ import hashlib
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from threading import Event
+from typing import Any, ClassVar, Self
 
 import pyarrow as pa
 
@@ -24,6 +25,7 @@ class Unit:
         rows: number of rows.
         anchor: the row where reading has to begin: the first of its row group.
         problem: why the input can't be worked on, found while planning; None for a good one.
+        size: how much work it is, in what its stage measures; its rows where that is None.
     """
 
     source: str
@@ -32,6 +34,12 @@ class Unit:
     rows: int
     anchor: int
     problem: str | None = None
+    size: int | None = None
+
+    @property
+    def work(self) -> int:
+        """How much work the unit is, in what its stage measures."""
+        return self.rows if self.size is None else self.size
 
     @cached_property
     def name(self) -> str:
@@ -50,12 +58,16 @@ class UnitRecord:
         source: path or URI of the input.
         first_row: of the unit.
         rows_read: rows that were read.
-        kept, balanced_away, unmatched: rows by fate; None where the stage decides none.
         invalid: rows without a url or text, or whose text is no UTF-8.
+        filtered: rows that the pool's filter leaves out.
+        kept, balanced_away, unmatched: rows by fate; None where the stage decides none.
+        other_caption: matched rows that are left out because another caption of their image
+            was chosen; None where the stage chooses none.
         seconds: time it took.
         output: name of the file made of it, or None.
         error: one line, about some of its rows, or where it `failed` about the whole unit.
         failed: True where the unit has no result.
+        work: how much the unit was, in what its stage measures.
     """
 
     unit: str
@@ -64,12 +76,15 @@ class UnitRecord:
     rows_read: int
     invalid: int
     seconds: float
+    filtered: int = 0
     kept: int | None = None
     balanced_away: int | None = None
     unmatched: int | None = None
+    other_caption: int | None = None
     output: str | None = None
     error: str | None = None
     failed: bool = False
+    work: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The record's fields."""
@@ -81,6 +96,40 @@ class UnitRecord:
         return cls(**fields)
 
 
+class StoppedError(Exception):
+    """A unit was left because the run is asked to stop; nothing is recorded of it."""
+
+
+class Watch:
+    """What a task at work listens to, and where it tells how far it is."""
+
+    def __init__(self, stop: Event, advance: Callable[[int], None]) -> None:
+        """Begin with nothing done.
+
+        Args:
+            stop: set when the run is to end. advance: told of work that is done.
+        """
+        self._stop = stop
+        self._advance = advance
+        self.done = 0
+
+    def advance(self, work: int) -> None:
+        """Tell that so much more is done, in what the stage measures.
+
+        Raises:
+            StoppedError: when the run is to end.
+        """
+        if self._stop.is_set():
+            raise StoppedError
+        self.done += work
+        self._advance(work)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run is to end."""
+        return self._stop.is_set()
+
+
 class Task(ABC):
     """One worker's pass over several units, with what it adds up on the way."""
 
@@ -90,6 +139,7 @@ class Task(ABC):
 
         Raises:
             InputError: when the unit's input is broken; nothing of it is added up then.
+            StoppedError: when the run is to end.
         """
 
     @abstractmethod
@@ -105,6 +155,8 @@ class Stage(ABC):
     """
 
     name: str
+    measure: ClassVar[str] = "pairs"  # what the work of its units is counted in
+    outputs: ClassVar[str | None] = None  # folder in the output folder for the units' files
 
     @abstractmethod
     def configuration(self) -> dict[str, Any]:
@@ -115,8 +167,13 @@ class Stage(ABC):
         """The units of the work, in a stable order."""
 
     @abstractmethod
-    def task(self, outputs: Path) -> Task:
-        """Begin a pass of one worker, which writes its files into the folder `outputs`."""
+    def task(self, outputs: Path, watch: Watch) -> Task:
+        """Begin a pass of one worker.
+
+        Args:
+            outputs: folder for the files that it writes.
+            watch: told of progress, and listened to.
+        """
 
     @property
     def key(self) -> str:

@@ -3,12 +3,14 @@
 import fcntl
 import json
 import os
+import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,11 +37,24 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary = Path(name)
         try:
             write(temporary)
+            _flush(temporary)
             temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+    except OSError as error:
+        raise MetacurateError(f"{path}: can't be written: {error}") from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder where it is missing.
+
+    Raises:
+        MetacurateError: when it can't be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MetacurateError(f"{path}: can't be written: {error}") from error
 
@@ -94,13 +109,32 @@ def write_arrow(path: Path, table: pa.Table) -> None:
 
 
 def read_arrow(path: Path) -> pa.Table:
-    """Read what `write_arrow` wrote.
+    """Map what `write_arrow` wrote into memory; its chunks are those that were written.
 
     Args:
         path: the file.
     """
-    with pa.OSFile(str(path), "rb") as source:
+    with pa.memory_map(str(path)) as source:
         return pa.ipc.open_file(source).read_all()
+
+
+def _flush(path: Path) -> None:
+    """Have a file's content on the disk before its name is: a machine may lose its power."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def drop_temporaries(folder: Path) -> None:
+    """Remove what a killed run was writing.
+
+    Args:
+        folder: where it wrote; may be missing.
+    """
+    for left in folder.glob(".*.tmp"):
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
 
 
 def _umask() -> int:
@@ -120,14 +154,45 @@ def lock(folder: Path) -> Iterator[None]:
     Raises:
         MetacurateError: when another run holds it, or the folder can't be made.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "lock").open("a")
-    except OSError as error:
-        raise MetacurateError(f"{folder}: can't be written: {error}") from error
-    with file:
+    path = folder / "lock"
+    for pause in (0.1, 0.1, 0):  # somebody may only have asked whether it is held
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise MetacurateError(f"{folder.parent}: another run is at work on it") from error
-        yield
+            folder.mkdir(parents=True, exist_ok=True)
+            file = path.open("a")
+        except OSError as error:
+            raise MetacurateError(f"{folder}: can't be written: {error}") from error
+        with file:
+            if _try_lock(file, fcntl.LOCK_EX) and _is_file(path, file):
+                yield
+                return
+        time.sleep(pause)
+    raise MetacurateError(f"{folder.parent}: another run is at work on it")
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a run holds a folder's lock at this moment.
+
+    Args:
+        folder: may be missing.
+    """
+    path = folder / "lock"
+    if not path.exists():
+        return False
+    with path.open() as file:
+        return not _try_lock(file, fcntl.LOCK_SH)
+
+
+def _is_file(path: Path, file: IO[str]) -> bool:
+    """Whether a path still leads to an open file: a refused run removes the folder it made."""
+    try:
+        return path.stat().st_ino == os.fstat(file.fileno()).st_ino
+    except FileNotFoundError:
+        return False
+
+
+def _try_lock(file: IO[str], kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

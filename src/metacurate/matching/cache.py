@@ -19,23 +19,34 @@ ALIGNMENT = 64
 CHECKED = len(MAGIC) + hashlib.sha256().digest_size  # from here on the checksum holds
 
 
-def cache_folder() -> Path:
-    """Where automata are kept: METACURATE_CACHE, else the user's cache folder (XDG)."""
+def cache_folder() -> Path | None:
+    """Where automata are kept: METACURATE_CACHE, else the user's cache folder (XDG).
+
+    Returns:
+        The folder; None for a user without a home, who is to have none in a place of others.
+    """
     if named := os.environ.get("METACURATE_CACHE"):
         return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "metacurate"
+    if named := os.environ.get("XDG_CACHE_HOME"):
+        return Path(named) / "metacurate"
+    try:
+        return Path.home() / ".cache" / "metacurate"
+    except RuntimeError:
+        return None
 
 
-def cache_path(digest: str, mode: str) -> Path:
+def cache_path(digest: str, mode: str) -> Path | None:
     """The file of one automaton.
 
     Args:
         digest: of the metadata, in hex. mode: the matching mode.
 
     Returns:
-        A path that changes with the digest, the mode and the version of the format.
+        A path that changes with the digest, the mode and the version of the format; None where
+        there is no cache folder.
     """
-    return cache_folder() / f"{digest[:32]}-{mode}-v{FORMAT}.automaton"
+    folder = cache_folder()
+    return None if folder is None else folder / f"{digest[:32]}-{mode}-v{FORMAT}.automaton"
 
 
 def save_automaton(automaton: Automaton, path: Path) -> None:
@@ -81,9 +92,13 @@ def load_automaton(path: Path) -> Automaton | None:
         path: where it may be.
 
     Returns:
-        The automaton; None where there is no file, or a damaged one, which a message reports.
+        The automaton; None where there is no file, or one that is damaged or belongs to
+        another user, which a message reports.
     """
     try:
+        if path.stat().st_uid not in (0, os.getuid()):
+            log.warning("%s belongs to another user and is not trusted", path)
+            return None
         content = np.memmap(path, np.uint8, mode="r")
     except FileNotFoundError:
         return None

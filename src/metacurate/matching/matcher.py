@@ -62,10 +62,11 @@ class Matcher:
         self.metadata = metadata
         self.mode: Mode = mode
         path = cache_path(metadata.digest, mode)
-        automaton = load_automaton(path)
+        automaton = None if path is None else load_automaton(path)
         if automaton is None:
             automaton = build_automaton(metadata.entries, mode)
-            save_automaton(automaton, path)
+            if path is not None:
+                save_automaton(automaton, path)
         self.automaton: Automaton = automaton
 
     def match(self, texts: Texts) -> pa.ListArray:

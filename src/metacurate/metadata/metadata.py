@@ -20,6 +20,8 @@ from metacurate.schema import METADATA, is_text
 
 log = logging.getLogger(__name__)
 
+OTHER_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".gz", ".zst", ".bz2", ".xz", ".zip", ".tar")
+
 Source: TypeAlias = str | Path
 
 DIGEST = "metacurate.digest"  # in the file's metadata
@@ -64,15 +66,20 @@ class Metadata:
         """Read metadata from Parquet, a JSON list, or a text file of one entry a line.
 
         Args:
-            path: a file; its ending tells the format: .parquet, .json, or else text.
+            path: a file; its ending tells the format: .parquet, .json, or else text. Empty lines
+                at the end of a text are passed over.
 
         Raises:
-            UsageError: when there is no such file.
+            UsageError: when there is no such file, or it has the ending of another format.
             InputError: when it can't be parsed, holds no entries, or an empty one.
         """
         path = Path(path)
         if not path.is_file():
             raise UsageError(f"{path}: no such metadata file")
+        if path.suffix.lower() in OTHER_ENDINGS:
+            raise UsageError(
+                f"{path}: metadata is Parquet, a JSON list (.json), or a text of one entry a line"
+            )
         try:
             if path.suffix.lower() == ".parquet":
                 table = pq.read_table(path)
@@ -82,9 +89,11 @@ class Metadata:
                     raise InputError(str(path), "not a JSON list of strings")
                 table = pa.table({"entry": pa.array(entries, pa.string())})
             else:
-                lines = path.read_bytes().decode("utf-8-sig").removesuffix("\n").split("\n")
+                lines = path.read_bytes().decode("utf-8-sig").split("\n")
                 lines = [line.removesuffix("\r") for line in lines]
-                table = pa.table({"entry": pa.array(lines if lines != [""] else [], pa.string())})
+                while lines and not lines[-1]:
+                    lines.pop()
+                table = pa.table({"entry": pa.array(lines, pa.string())})
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(str(path), f"can't be read: {first_line(error)}") from error
         if "entry" not in table.column_names:

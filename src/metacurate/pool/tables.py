@@ -1,29 +1,28 @@
-"""Pools in Parquet: which files, which columns, which units, and how their rows are read."""
+"""A pool: Parquet files of pairs, the columns that make a pair, and the units of work."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn
 
 import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from fsspec.implementations.local import LocalFileSystem
 
 from metacurate.engine.stage import Unit
 from metacurate.errors import InputError, MetacurateError, UsageError, first_line
-from metacurate.matching.matcher import string_arrays
-from metacurate.schema import is_text
-
-Source: TypeAlias = str | Path | Sequence[str | Path]
+from metacurate.pool.files import InputFile
+from metacurate.pool.where import Where
+from metacurate.schema import CURATED, is_text
 
 UNIT_ROWS = 131_072
-BATCH_ROWS = 32_768
 ROUND = b"metacurate.round"  # in a curated file's metadata: the round that drew it
+TAR_ID = "__id__"  # of samples in tars: the tar's name, and the key
+SMALLEST_THRESHOLD = CURATED.names[-1]
+STATUS = "status"  # in img2dataset's tables: what became of a download
 
 URL_NAMES = ("url", "image_url")  # in the order in which they are looked for, in any case
 TEXT_NAMES = ("text", "caption")
@@ -31,67 +30,86 @@ TEXT_NAMES = ("text", "caption")
 
 @dataclass(frozen=True)
 class PoolFile:
-    """One Parquet file, as its footer tells it.
+    """One file of a pool, as the footer of its Parquet table tells it.
 
     Attributes:
-        path: path or URI.
-        identity: size and time of change, or what else the storage knows.
+        file: path or URI, identity and format.
+        table: the Parquet file that holds its rows: itself, or what it was converted into.
         row_groups: number of rows of each.
         schema: the Arrow schema; None where the file can't be read.
         problem: why it can't be worked on, or None.
     """
 
-    path: str
-    identity: str
+    file: InputFile
+    table: str
     row_groups: tuple[int, ...]
     schema: pa.Schema | None
     problem: str | None
 
+    @property
+    def path(self) -> str:
+        """Path or URI of the file."""
+        return self.file.path
+
+    @property
+    def identity(self) -> str:
+        """What changes when the file does, or what is taken of it."""
+        return f"{self.file.identity} sidecar" if self.file.sidecar else self.file.identity
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return sum(self.row_groups)
+
 
 @dataclass(frozen=True)
 class Pool:
-    """Parquet files of pairs, and the columns that make a pair.
+    """Files of pairs, and the columns that make a pair.
 
     Attributes:
         files: sorted by path.
         id_column: the url, or what stands for it in a pair's identity.
         text_column: the captions.
         round: which round of balancing this is: 0, or one more than the pool's own.
+        where: which rows belong to the pool; None for all.
     """
 
     files: tuple[PoolFile, ...]
     id_column: str
     text_column: str
     round: int
+    where: Where | None = None
 
     @classmethod
     def open(
         cls,
-        source: Source,
+        files: Sequence[PoolFile],
         *,
         url_column: str | None = None,
         text_column: str | None = None,
         id_column: str | None = None,
+        where: Where | None = None,
+        round_: int | None = None,
     ) -> "Pool":
-        """Find the files and columns of a pool.
+        """Find the columns of a pool.
 
         Args:
-            source: a file, a folder (searched through), a glob, or a list of these; paths or
-                URIs that fsspec knows.
+            files: from `read_footer`, sorted.
             url_column: found by its name without it.
             text_column: found by its name without it.
             id_column: a column of strings or whole numbers that tells images apart, for pools
                 without urls.
+            where: which rows to take.
+            round_: of balancing, where the files don't tell.
 
         Raises:
-            UsageError: when there is no such file, or columns must be named.
+            UsageError: when columns must be named, `where` does not fit, or tars that are to be
+                told apart by their names share one.
             InputError: when no file can be worked on; for one such file among others, the
                 run reports it.
-            MetacurateError: when there are no rows, or files of several rounds.
+            MetacurateError: when there are no rows, files of several rounds, or files that were
+                balanced but don't tell in which round.
         """
-        if url_column and id_column:
-            raise UsageError("give --url-column or --id-column, not both")
-        files = [_read_footer(path) for path in find_files(source)]
         schemas = [file.schema for file in files if file.schema is not None]
         if not schemas:
             _refuse(files)
@@ -101,20 +119,46 @@ class Pool:
         good = [file for file in checked if file.problem is None]
         if not good:
             _refuse(checked)
-        if not any(sum(file.row_groups) for file in good):
+        if identity == TAR_ID:
+            _refuse_namesakes(files)
+        if where is not None:
+            checked = tuple(_check_where(file, where) for file in checked)
+        if not any(file.rows for file in good):
             raise MetacurateError(f"the pool has no rows: {', '.join(f.path for f in good[:3])}")
-        return cls(checked, identity, text, _next_round(good))
+        round_ = _next_round(good) if round_ is None else round_
+        return cls(checked, identity, text, round_, where)
 
     @cached_property
     def units(self) -> tuple[Unit, ...]:
         """Ranges of about 131,072 rows: whole row groups, or even parts of a large one."""
         return tuple(unit for file in self.files for unit in _cut_file(file))
 
+    @cached_property
+    def by_path(self) -> Mapping[str, PoolFile]:
+        """The files by their paths."""
+        return {file.path: file for file in self.files}
+
+    @cached_property
+    def first_rows(self) -> Mapping[str, int]:
+        """Where each file's rows begin, by path, when those of all files are counted through."""
+        first, result = 0, {}
+        for file in self.files:
+            result[file.path] = first
+            first += file.rows
+        return result
+
+    @property
+    def rows(self) -> int:
+        """Number of rows of all files."""
+        return sum(file.rows for file in self.files)
+
     @property
     def identity(self) -> str:
-        """Hash of all files' paths, sizes and times, in hex."""
-        text = "\n".join(f"{file.path}\0{file.identity}" for file in self.files)
-        return hashlib.sha256(text.encode()).hexdigest()
+        """Hash of all files' paths, sizes and times and of the filter, in hex."""
+        parts = [f"{file.path}\0{file.identity}" for file in self.files]
+        if self.where is not None:
+            parts.append(f"\0where\0{self.where.text}")
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -122,215 +166,75 @@ class Pool:
         schema = next(file.schema for file in self.files if file.problem is None)
         return tuple(schema.names) if schema is not None else ()
 
+    @property
+    def filters(self) -> bool:
+        """Whether rows of the files may be no part of the pool."""
+        return any(self.selection(file) is not None for file in self.files if not file.problem)
 
-class Reader:
-    """Reads units of a pool one after another, without decoding a row twice where they adjoin."""
+    def selection(self, file: PoolFile) -> pc.Expression | None:
+        """Which rows of a file belong to the pool; None for all.
 
-    def __init__(self, columns: Sequence[str] | None) -> None:
-        """Prepare to read.
-
-        Args:
-            columns: what to read, or None for all.
-        """
-        self._columns = list(columns) if columns is not None else None
-        self._at: tuple[str, int] | None = None  # source, and the row that comes next
-        self._batches: Iterator[pa.RecordBatch] = iter(())
-        self._rest: pa.RecordBatch | None = None
-
-    def batches(self, unit: Unit) -> Iterator[pa.RecordBatch]:
-        """Read a unit's rows.
+        Of a table that img2dataset left beside a tar, only successes are in the tar.
 
         Args:
-            unit: of a Parquet file.
-
-        Yields:
-            Its rows, in batches of at most 32,768.
-
-        Raises:
-            InputError: when the file is broken.
+            file: one of the pool's good files.
         """
-        try:
-            if self._at != (unit.source, unit.first_row):
-                self._open(unit)
-            left = unit.rows
-            while left:
-                batch = self._next()
-                if batch.num_rows > left:
-                    self._rest = batch.slice(left)
-                    batch = batch.slice(0, left)
-                left -= batch.num_rows
-                yield batch
-            self._at = (unit.source, unit.first_row + unit.rows)
-        except (pa.ArrowException, OSError, StopIteration) as error:
-            self._at = None
-            reason = first_line(error) or "it ends before its last row"
-            raise InputError(unit.source, f"can't be read: {reason}") from error
-        except BaseException:
-            self._at = None
-            raise
+        assert file.schema is not None
+        expression = None if self.where is None else self.where.bind(file.schema)
+        if file.file.sidecar and column_type(file.schema, STATUS) is not None:
+            success = pc.field(STATUS) == "success"
+            expression = success if expression is None else expression & success
+        return expression
 
-    def _next(self) -> pa.RecordBatch:
-        if self._rest is not None:
-            batch, self._rest = self._rest, None
-            return batch
-        return next(self._batches)
+    def selection_columns(self, file: PoolFile) -> list[str]:
+        """Names of the columns that `selection` reads.
 
-    def _open(self, unit: Unit) -> None:
-        file = _open_parquet(unit.source)
-        row = group = 0
-        while group < file.num_row_groups and row < unit.anchor:
-            row += file.metadata.row_group(group).num_rows
-            group += 1
-        self._rest = None
-        self._batches = file.iter_batches(
-            BATCH_ROWS,
-            row_groups=list(range(group, file.num_row_groups)),
-            columns=self._columns,
-            use_threads=False,
-        )
-        skip = unit.first_row - row
-        while skip > 0:
-            batch = next(self._batches)
-            if batch.num_rows > skip:
-                self._rest = batch.slice(skip)
-            skip -= batch.num_rows
+        Args:
+            file: one of the pool's good files.
+        """
+        names = [] if self.where is None else list(self.where.columns)
+        return [*names, STATUS] if file.file.sidecar else names
 
 
-def valid_texts(array: pa.Array) -> tuple[pa.Array, list[int]]:
-    """Bring a column of texts into a plain form, and take out those that are no UTF-8.
+def column_type(schema: pa.Schema, column: str) -> pa.DataType | None:
+    """Type of a column, or None where there is no such, or several."""
+    index = schema.get_field_index(column)
+    return schema.field(index).type if index >= 0 else None
+
+
+def open_parquet(path: str) -> pq.ParquetFile:
+    """Open a Parquet file to be read through, in bounded memory.
 
     Args:
-        array: string, large_string or string_view, plain or dictionary-encoded.
-
-    Returns:
-        A string or large_string array, null where a row is no UTF-8; and the positions of
-        these rows.
+        path: path or URI.
     """
-    (texts,) = string_arrays(array)
-    try:
-        texts.validate(full=True)
-    except pa.ArrowInvalid:
-        raw = texts.cast(pa.large_binary()).to_pylist()
-        bad = [i for i, value in enumerate(raw) if value is not None and not _is_utf8(value)]
-        for i in bad:
-            raw[i] = None
-        return pa.array(raw, pa.large_binary()).cast(pa.large_string()), bad
-    return texts, []
-
-
-def id_texts(array: pa.Array) -> pa.Array:
-    """The identity column as strings: whole numbers become their decimal digits."""
-    return pc.cast(array, pa.string()) if pa.types.is_integer(array.type) else array
-
-
-def without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Turn columns of string and binary views, which Arrow can't filter, into plain ones.
-
-    Args:
-        batch: any columns, nested ones among them.
-    """
-    schema = pa.schema([field.with_type(_plain_type(field.type)) for field in batch.schema])
-    return batch if schema.equals(batch.schema) else batch.cast(schema)
-
-
-def _plain_type(kind: pa.DataType) -> pa.DataType:
-    if pa.types.is_string_view(kind):
-        return pa.large_string()
-    if pa.types.is_binary_view(kind):
-        return pa.large_binary()
-    if pa.types.is_list(kind):
-        return pa.list_(_plain_field(kind.value_field))
-    if pa.types.is_large_list(kind):
-        return pa.large_list(_plain_field(kind.value_field))
-    if pa.types.is_fixed_size_list(kind):
-        return pa.list_(_plain_field(kind.value_field), kind.list_size)
-    if pa.types.is_struct(kind):
-        return pa.struct([_plain_field(kind.field(i)) for i in range(kind.num_fields)])
-    if pa.types.is_map(kind):
-        return pa.map_(_plain_type(kind.key_type), _plain_field(kind.item_field))
-    return kind
-
-
-def _plain_field(field: pa.Field) -> pa.Field:
-    return field.with_type(_plain_type(field.type))
-
-
-def find_files(source: Source) -> list[str]:
-    """List the Parquet files that a pool argument means.
-
-    Args:
-        source: a file, a folder, a glob, or a list of these.
-
-    Returns:
-        Sorted paths or URIs, each once. In folders, hidden files and folders, and those that
-        begin with an underscore, are passed over.
-
-    Raises:
-        UsageError: when one of them means no file.
-    """
-    sources = [source] if isinstance(source, str | Path) else list(source)
-    found: set[str] = set()
-    for one in map(str, sources):
-        filesystem, path = fsspec.core.url_to_fs(one)
-        if filesystem.isdir(path):
-            names = _files_of_folder(filesystem, path)
-            if not names:
-                raise UsageError(f"{one}: the folder holds no .parquet file")
-        elif filesystem.exists(path):
-            names = [path]
-        else:
-            names = []
-            for name in filesystem.glob(path):
-                inside = filesystem.isdir(name)
-                names += _files_of_folder(filesystem, name) if inside else [name]
-            if not names:
-                raise UsageError(f"{one}: no such file or folder")
-        local = isinstance(filesystem, LocalFileSystem)
-        found.update(name if local else filesystem.unstrip_protocol(name) for name in names)
-    if not found:
-        raise UsageError("no pool: the list of files is empty")
-    return sorted(found)
-
-
-def _files_of_folder(filesystem: fsspec.AbstractFileSystem, folder: str) -> list[str]:
-    return [
-        name
-        for name in filesystem.find(folder)
-        if name.endswith(".parquet") and not _is_hidden(name[len(folder) :])
-    ]
-
-
-def _is_hidden(path: str) -> bool:
-    return any(part[:1] in (".", "_") for part in path.split("/") if part)
-
-
-def _open_parquet(path: str) -> pq.ParquetFile:
     if "://" in path:
         return pq.ParquetFile(fsspec.open(path).open(), pre_buffer=False, buffer_size=1 << 20)
     return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
 
 
-def _identity(path: str) -> str:
-    filesystem, name = fsspec.core.url_to_fs(path)
-    details = filesystem.info(name)
-    if isinstance(filesystem, LocalFileSystem):
-        status = Path(name).stat()
-        return f"{status.st_size} {status.st_mtime_ns}"
-    tag = details.get("ETag") or details.get("mtime") or details.get("created") or ""
-    return f"{details['size']} {tag}"
+def read_footer(file: InputFile, table: str | None = None, problem: str | None = None) -> PoolFile:
+    """Read what a Parquet file tells of itself.
 
+    Args:
+        file: of the pool.
+        table: the Parquet file that it was converted into, if it is none itself.
+        problem: why there is no such file.
 
-def _read_footer(path: str) -> PoolFile:
-    identity = ""
+    Returns:
+        Its rows and columns; or why it can't be read.
+    """
+    path = table or file.path
+    if problem is None and file.size == 0:
+        problem = "the file is empty"
+    if problem is not None:
+        return PoolFile(file, path, (), None, problem)
     try:
-        identity = _identity(path)
-        if identity.startswith("0 "):
-            return PoolFile(path, identity, (), None, "the file is empty")
-        file = _open_parquet(path)
-        groups = tuple(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups))
-        return PoolFile(path, identity, groups, file.schema_arrow, None)
+        opened = open_parquet(path)
+        groups = tuple(opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups))
+        return PoolFile(file, path, groups, opened.schema_arrow, None)
     except (pa.ArrowException, OSError, ValueError) as error:
-        return PoolFile(path, identity, (), None, f"not a whole Parquet file: {first_line(error)}")
+        return PoolFile(file, path, (), None, f"not a whole Parquet file: {first_line(error)}")
 
 
 def _find_column(files: Sequence[PoolFile], names: Sequence[str], what: str) -> str:
@@ -344,35 +248,58 @@ def _find_column(files: Sequence[PoolFile], names: Sequence[str], what: str) -> 
                 return str((exact or folded)[0])
     first = next(file for file in files if file.schema is not None)
     others = " or --id-column" if what == "url" else ""
-    columns = ", ".join(first.schema.names) if first.schema is not None else ""
+    if what == "url" and first.file.format == "tar":
+        others = f" or, where there is none, take --id-column {TAR_ID}"
+    if first.file.format in ("csv", "tsv"):
+        others += ", or all of them with --columns where the file has no header"
     raise InputError(
         first.path,
-        f"no {what} column found: name it with --{what}-column{others} (it has {columns})",
+        f"no {what} column found: name it with --{what}-column{others} "
+        f"(it has {_listed(first.schema)})",
     )
+
+
+def _listed(schema: pa.Schema | None) -> str:
+    names = [] if schema is None else list(schema.names)
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return ", ".join(names[:20]) + more
 
 
 def _check_columns(file: PoolFile, identity: str, text: str, id_column: str | None) -> PoolFile:
     problem = file.problem
     if file.schema is not None and len(set(file.schema.names)) < len(file.schema.names):
-        problem = f"two columns share a name (it has {', '.join(file.schema.names)})"
+        problem = f"two columns share a name (it has {_listed(file.schema)})"
     elif file.schema is not None:
         for column in (identity, text):
             kind = column_type(file.schema, column)
             if kind is None:
-                have = ", ".join(file.schema.names)
-                problem = f"no column '{column}' (it has {have})"
+                problem = f"no column '{column}' (it has {_listed(file.schema)})"
                 break
             number_id = column == id_column and pa.types.is_integer(kind)
             if not (is_text(kind) or number_id):
                 problem = f"column '{column}' is of type {kind}, not strings"
                 break
-    return PoolFile(file.path, file.identity, file.row_groups, file.schema, problem)
+    return replace(file, problem=problem)
 
 
-def column_type(schema: pa.Schema, column: str) -> pa.DataType | None:
-    """Type of a column, or None where there is no such, or several."""
-    index = schema.get_field_index(column)
-    return schema.field(index).type if index >= 0 else None
+def _check_where(file: PoolFile, where: Where) -> PoolFile:
+    if file.problem is None and file.schema is not None:
+        try:
+            where.bind(file.schema)
+        except UsageError as error:
+            raise UsageError(f"--where: {error}") from error
+    return file
+
+
+def _refuse_namesakes(files: Sequence[PoolFile]) -> None:
+    """Refuse tars of one name in several folders: their samples would be taken for the same."""
+    seen: dict[str, str] = {}
+    for file in files:
+        name = file.path.rsplit("/", 1)[-1]
+        if file.file.format == "tar" and seen.setdefault(name, file.path) != file.path:
+            raise UsageError(
+                f"{seen[name]} and {file.path} have one name, which --id-column {TAR_ID} goes by"
+            )
 
 
 def _refuse(files: Sequence[PoolFile]) -> NoReturn:
@@ -395,6 +322,14 @@ def _next_round(files: Sequence[PoolFile]) -> int:
         names = ", ".join("none" if r is None else str(r) for r in sorted(rounds, key=str))
         raise MetacurateError(f"the pool mixes files of several rounds of balancing: {names}")
     (only,) = rounds
+    if only is None:
+        for file in files:
+            if file.schema is not None and SMALLEST_THRESHOLD in file.schema.names:
+                raise InputError(
+                    file.path,
+                    f"it was balanced before (it has a column '{SMALLEST_THRESHOLD}'), but does "
+                    "not tell in which round: give --round 1, or one more than its own round",
+                )
     return 0 if only is None else only + 1
 
 
@@ -402,7 +337,7 @@ def _cut_file(file: PoolFile) -> Iterator[Unit]:
     def unit(first: int, rows: int, anchor: int) -> Unit:
         return Unit(file.path, file.identity, first, rows, anchor, file.problem)
 
-    if file.problem is not None:
+    if file.problem is not None or not file.rows:  # one unit, so that shards.parquet names it
         yield unit(0, 0, 0)
         return
     first = row = 0
@@ -421,11 +356,3 @@ def _cut_file(file: PoolFile) -> Iterator[Unit]:
         row += size
     if row > first:
         yield unit(first, row - first, first)
-
-
-def _is_utf8(value: bytes) -> bool:
-    try:
-        value.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

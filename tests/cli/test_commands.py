@@ -1,79 +1,22 @@
 """The command line: what goes in, what comes out, and one clear line where it can't be."""
 
-import io
 import json
-import os
 import random
-import subprocess
-import sys
+import re
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import metacurate as mc
-from metacurate import cli
 from metacurate.curation.balance import Balance
-from metacurate.curation.curate import read_counts
 from metacurate.curation.explain import Explainer
+from metacurate.curation.job import read_counts
 
-ENTRIES = ["red", "fox", "red fox", "dog", "st. louis", "🌭"]
-TEXTS = ["a red fox", "a dog", "a red dog, a fox", "nothing here", "", "🌭", "red"]
-ROWS = 200
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-def call(command: str) -> Done:
-    """Run a command in this process, which saves the seconds of a start."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", ["metacurate", *command.split()])
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-    assert isinstance(exit_.value.code, int)
-    return Done(exit_.value.code, out.getvalue(), err.getvalue())
-
-
-def execute(command: str, stdin: bytes = b"") -> Done:
-    """Run a command in a process of its own."""
-    process = start("-m", "metacurate", *command.split())
-    out, err = process.communicate(stdin)
-    return Done(process.returncode, out.decode(), err.decode())
-
-
-def start(*arguments: str) -> subprocess.Popen[bytes]:
-    source = Path(mc.__file__).parents[1]  # the same package, from whatever folder
-    return subprocess.Popen(
-        [sys.executable, *arguments],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(source)},
-    )  # fmt: skip
-
-
-def write_pairs(path: Path, rows: int = ROWS, texts: Any = None) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    urls = [f"https://example.org/{path.stem}/{i}.jpg" for i in range(rows)]
-    texts = [TEXTS[i % len(TEXTS)] for i in range(rows)] if texts is None else texts
-    pq.write_table(pa.table({"url": urls, "text": texts}), path)
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder: a pool and its metadata."""
-    monkeypatch.chdir(tmp_path)
-    for name in "abc":
-        write_pairs(tmp_path / "pool" / f"{name}.parquet")
-    mc.Metadata.from_entries(ENTRIES).write("m.txt")
-    return tmp_path
+from .calls import CURATE, ENTRIES, ROWS, Done, call, execute, start, write_pairs
 
 
 def snapshot(folder: Path) -> dict[Path, bytes]:
@@ -82,7 +25,6 @@ def snapshot(folder: Path) -> dict[Path, bytes]:
 
 # ---- what can't be: one line on standard error, the right code, and nothing lost
 
-CURATE = "curate pool -m m.txt -t 5 -o out"
 SAMPLE = "sample pool -m m.txt -t 5 -o out"
 
 Setup = Callable[[], object]
@@ -284,7 +226,7 @@ WRONG = [  # setup, command, start of the message
         id="tail share is nan",
     ),
     pytest.param(
-        nothing, f"{CURATE} --tail-share 0.1", "give a threshold or a tail share, not both",
+        nothing, f"{CURATE} --tail-share 0.1", "give one of: a threshold, a tail share, a budget",
         id="threshold and tail share",
     ),
     pytest.param(
@@ -309,7 +251,7 @@ WRONG = [  # setup, command, start of the message
     ),
     pytest.param(
         content("pool2/notes.txt", "x"), CURATE.replace("pool", "pool2"),
-        "pool2: the folder holds no .parquet file",
+        "pool2: the folder holds no file of a pool",
         id="pool without Parquet",
     ),
     pytest.param(
@@ -321,9 +263,9 @@ WRONG = [  # setup, command, start of the message
         id="metadata is a folder",
     ),
     pytest.param(
-        ran(CURATE), f"{CURATE} --seed 1",
-        "out holds a run of another configuration (seed 0 there, 1 here): ",
-        id="output of another configuration",
+        ran(CURATE), "count pool -m m.txt -o out",
+        "out holds what `metacurate curate` made: choose another folder",
+        id="output of another command",
     ),
     pytest.param(
         content("out/thesis.tex", "x"), CURATE, "out is not empty, and holds no run of metacurate",
@@ -332,7 +274,7 @@ WRONG = [  # setup, command, start of the message
     pytest.param(content("out", "x"), CURATE, "out is a file, not a folder", id="output is a file"),
     pytest.param(
         nothing, CURATE.replace("-o out", "-o pool"),
-        "the output folder pool holds files of the pool: {}/pool/a.parquet",
+        "the output folder pool lies in the pool's folder pool",
         id="output is the pool",
     ),
     pytest.param(
@@ -344,6 +286,59 @@ WRONG = [  # setup, command, start of the message
         ran(CURATE), CURATE.replace("pool", "out/curated"),
         "the output folder out holds files of the pool: {}/out/curated/",
         id="output balanced into itself",
+    ),
+    pytest.param(
+        nothing, f"{CURATE} --budget 9", "give one of: a threshold, a tail share, a budget",
+        id="threshold and budget",
+    ),
+    pytest.param(
+        nothing, CURATE.replace("-t 5", "--budget 0"), "a budget of 0 is no number of pairs",
+        id="budget of nothing",
+    ),
+    pytest.param(
+        nothing, f"{CURATE} --where width>3", "--where: ", id="where: no such column"
+    ),
+    pytest.param(nothing, f"{CURATE} --where text==", "--where: ", id="where: no condition"),
+    pytest.param(
+        nothing, "plan pool -m m.txt --where text==", "--where: ", id="plan: where"
+    ),
+    pytest.param(
+        nothing, f"{CURATE} --columns url,text", "--columns names the columns of CSV and TSV",
+        id="columns of Parquet",
+    ),
+    pytest.param(
+        nothing, "pack pool -o out --columns url,text", "--columns names the columns of CSV",
+        id="pack: columns of Parquet",
+    ),
+    pytest.param(
+        nothing, CURATE.replace("pool", "foo://bucket/pool"), "foo://bucket/pool: can't be reached",
+        id="unknown store",
+    ),
+    pytest.param(
+        nothing, CURATE.replace("-o out", "-o s3://bucket/out"),
+        "s3:/bucket/out: outputs are written to local folders only",
+        id="output on a store",
+    ),
+    pytest.param(
+        both(content("pool/d.csv", "url,text\n"), content("pool/e.jsonl.gz", "")), CURATE,
+        "the pool mixes formats: 1 CSV ({}/pool/d.csv); 1 JSON lines ({}/pool/e.jsonl.gz); "
+        "3 Parquet ({}/pool/a.parquet)",
+        id="mixed formats",
+    ),
+    pytest.param(
+        nothing, "pack pool -o out --rows-per-shard 0", "0 rows per shard are too few",
+        id="shards of no rows",
+    ),
+    pytest.param(
+        nothing, "plan pool -m m.txt -t 5 -t 0", "threshold 0 is not a", id="plan: t is 0"
+    ),
+    pytest.param(
+        nothing, "plan pool -m m.txt -c none", "none: no such file of counts", id="plan: no counts"
+    ),
+    pytest.param(
+        both(ran("plan pool -m m.txt -o out"), lambda: Path("out/manifest.json").unlink()),
+        CURATE.replace("pool", "out").replace("-o out", "-o two"), "{}/out: its run is not complete",
+        id="pool is not complete",
     ),
     pytest.param(
         nothing, f"{SAMPLE} -c none", "none: no such file of counts", id="no counts"
@@ -385,7 +380,7 @@ def test_one_clear_line(code: int, setup: Setup, command: str, message: str, fol
     done = call(command)
     assert (done.code, done.out) == (code, "")
     *progress, line = done.err.splitlines()
-    assert line.startswith(f"metacurate: error: {message.format(folder)}")
+    assert line.startswith(f"metacurate: error: {message.replace('{}', str(folder))}")
     assert all(one.startswith(("count: ", "sample: ")) for one in progress)
     after = snapshot(folder)
     assert {path: after.get(path) for path in before} == before
@@ -690,19 +685,36 @@ def test_summary_for_people(folder: Path) -> None:
     assert "600" in row
 
 
-COMMANDS = ["curate", "count", "sample", "match", "demo", "metadata info", "metadata convert"]
+THRESHOLDS = "--threshold --tail-share --budget"
+POOL = "--where --per-image --columns --url-column --text-column --id-column --workers --on-error"
+OPTIONS = {
+    "curate": f"--metadata --out {THRESHOLDS} --seed --mode {POOL} --uids --json",
+    "plan": f"--metadata --out {THRESHOLDS} --counts --foreign-counts --seed --mode {POOL} --json",
+    "count": f"--metadata --out --mode {POOL} --json",
+    "sample": f"--metadata --counts --out {THRESHOLDS} --foreign-counts --seed {POOL} --uids",
+    "match": "--metadata --counts --threshold --tail-share --url --seed --round --mode",
+    "pack": "--out --rows-per-shard --columns --workers --json",
+    "info": "--json",
+    "status": "--json",
+    "demo": "--out --json",
+    "metadata info": "--json",
+    "metadata convert": "",
+}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_shows_an_example(command: str) -> None:
+@pytest.mark.parametrize(("command", "options"), OPTIONS.items())
+def test_help_shows_an_example_and_the_options(command: str, options: str) -> None:
     done = call(f"{command} --help")
     assert (done.code, done.err) == (0, "")
     assert f"metacurate {command} " in done.out.partition("Example")[2]
+    shown = set(re.findall(r"--[a-z-]+", done.out))
+    assert shown >= {"--help", *options.split()}
 
 
 def test_help_lists_all_commands() -> None:
-    shown = call("--help").out + call("metadata -h").out
-    assert all(command.split()[-1] in shown for command in COMMANDS)
+    top, below = call("--help").out, call("metadata -h").out
+    assert all(re.search(rf"^.? ?{name.split()[0]} ", top, re.MULTILINE) for name in OPTIONS)
+    assert all(name in below for name in ("info", "convert"))
 
 
 HEAVY = """

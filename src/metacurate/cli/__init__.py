@@ -1,0 +1,85 @@
+"""The command line: parses, calls the API, prints. Nothing heavy is imported for --help."""
+
+import logging
+import os
+import sys
+from io import TextIOWrapper
+from typing import Annotated
+
+import typer
+
+from metacurate import __version__
+from metacurate.cli import curation, folders, metadata, pools
+from metacurate.cli.printing import StandardError, printable
+from metacurate.errors import MetacurateError, UsageError
+
+INTERRUPTED = 130  # the shell's exit code for it
+RESUMED = ("curate", "plan", "count", "sample", "pack")
+
+app = typer.Typer(
+    name="metacurate",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Balanced, reproducible training sets for CLIP, by the MetaCLIP method.\n\n"
+    "Exit codes: 0 done, 1 failed, 2 wrong usage. Results go to standard output, progress and "
+    "messages to standard error.",
+)
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Balanced, reproducible training sets for CLIP."""
+    if version:
+        typer.echo(f"metacurate {__version__}")
+        raise typer.Exit
+
+
+for command in (
+    curation.curate,
+    curation.plan,
+    curation.count,
+    curation.sample,
+    curation.match,
+    pools.pack,
+    folders.info,
+    folders.status,
+    pools.demo,
+):
+    app.command()(command)
+app.add_typer(metadata.app, name="metadata")
+
+
+def main() -> None:
+    """Run a command and turn the errors that metacurate raises into a line and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # where it is no UTF-8
+    logging.basicConfig(
+        level=logging.INFO, format="metacurate: %(message)s", handlers=[StandardError()]
+    )
+    try:
+        app()
+    except MetacurateError as error:
+        sys.stderr.write(f"metacurate: error: {printable(str(error))}\n")
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+    except BrokenPipeError:  # the reader of our output has gone: `metacurate match ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:  # before typer listens for it
+        _tell_interrupted()
+        sys.exit(INTERRUPTED)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer's own, on Ctrl-C
+            _tell_interrupted()
+        raise
+
+
+def _tell_interrupted() -> None:
+    resumes = len(sys.argv) > 1 and sys.argv[1] in RESUMED
+    goes_on = "; the same command goes on where this stopped" if resumes else ""
+    sys.stderr.write(f"metacurate: interrupted{goes_on}\n")

@@ -1,0 +1,90 @@
+"""Commands that look at output folders: info and status."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from metacurate.cli import options
+from metacurate.cli.curation import print_answers
+from metacurate.cli.printing import print_json, print_summary, print_table, shown, shown_bytes
+
+Folder = Annotated[Path, typer.Argument(help="An output folder.")]
+
+
+def info(out: Folder, as_json: options.Json = False) -> None:
+    """Tell what a finished run left: totals, configuration, files.
+
+    Example:
+
+        metacurate info curated/
+    """
+    from metacurate.engine.status import read_info
+
+    found = read_info(out)
+    if as_json:
+        print_json(found)
+        return
+    totals = dict(found["totals"])
+    answers = totals.pop("answers", None)
+    print_summary(totals, f"{out}: made by metacurate {found['configuration']['command']}", False)
+    if answers is not None:
+        print_answers(found["totals"])
+    configuration = {k: v for k, v in found["configuration"].items() if v is not None}
+    print_table("With", None, [(k.replace("_", " "), _listed(v)) for k, v in configuration.items()])
+    kept = found["kept_for_resumption"]
+    resumption = [(".metacurate/ (for resumption)", kept)] if kept else []
+    print_table(
+        "Files",
+        ("name", "files", "size"),
+        [
+            (name, f"{known['files']:,}", shown_bytes(known["bytes"]))
+            for name, known in [*found["files"].items(), *resumption]
+        ],
+    )
+
+
+def status(out: Folder, as_json: options.Json = False) -> None:
+    """Tell how far a run is: done, running or cut off, what failed, and the time left.
+
+    Example:
+
+        metacurate status curated/
+    """
+    from metacurate.engine.status import read_status
+
+    found = read_status(out)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            stage["stage"],
+            f"{stage['done']:,} of {stage['units']:,}",
+            f"{stage['failed']:,}",
+            f"{stage['work_done']:,} of {stage['work']:,} {stage['measure']}",
+            "-" if stage["per_second"] is None else f"{stage['per_second']:,.0f}/s",
+            _time_left(stage["seconds_left"]),
+        )
+        for stage in found["stages"]
+    ]
+    print_table(
+        f"{out}: metacurate {found['command']}, {found['state']}",
+        ("stage", "units done", "failed", "work done", "rate", "left"),
+        rows,
+    )
+    errors = list(dict.fromkeys(error for stage in found["stages"] for error in stage["errors"]))
+    if errors:
+        print_table("Errors", None, [(error,) for error in errors])
+
+
+def _listed(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else shown(value)
+
+
+def _time_left(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

@@ -1,0 +1,66 @@
+"""Commands that make pools: pack, and the demo's."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from metacurate.cli import options
+from metacurate.cli.printing import print_json, print_summary, print_table
+
+
+def pack(
+    pool: options.Pool,
+    out: options.Out,
+    rows_per_shard: Annotated[
+        int, typer.Option("--rows-per-shard", help="Rows of each file, but of the last.")
+    ] = 1_000_000,
+    columns: options.Columns = None,
+    workers: options.Workers = None,
+    on_error: options.OnErrorOption = "fail",
+    as_json: options.Json = False,
+) -> None:
+    """Write a pool's rows into Parquet files of even size, in the order of its files.
+
+    For many small files, and for pools of other formats that are read more than once.
+
+    Examples:
+
+        metacurate pack out/curated -o packed/ --rows-per-shard 100000
+
+        metacurate pack Train_GCC-training.tsv --columns text,url -o cc3m/
+    """
+    from metacurate.engine.progress import terminal_progress
+    from metacurate.pool.pack import pack as run
+
+    with terminal_progress() as progress:
+        summary = run(
+            pool, out, rows_per_shard=rows_per_shard, columns=options.split_columns(columns),
+            workers=workers, on_error=on_error, progress=progress,
+        )  # fmt: skip
+    print_summary(summary, f"Packed into {out}", as_json)
+
+
+def demo(
+    out: options.Out = Path("build/demo"),
+    as_json: options.Json = False,
+) -> None:
+    """Make a pool of 200,000 pairs, balance it, and draw a picture: no download, seconds.
+
+    Needs the extra `demo`: pip install "metacurate[demo]"
+
+    Example:
+
+        metacurate demo -o build/demo
+    """
+    from metacurate.demo import run_demo
+    from metacurate.engine.progress import terminal_progress
+
+    with terminal_progress() as progress:
+        result = run_demo(out, progress)
+    if as_json:
+        print_json(result.summary)
+        return
+    print_table(result.title, result.columns, result.rows)
+    Console().print(result.story, highlight=False, markup=False)

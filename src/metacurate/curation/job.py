@@ -1,0 +1,321 @@
+"""What the commands of curation share: the pool they open, the folder they hold, the stages."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from metacurate.curation.balance import Balance
+from metacurate.curation.count import Counts
+from metacurate.curation.per_image import CaptionStage, Choice, choose_captions
+from metacurate.curation.plan import MinThresholds, PlanStage
+from metacurate.curation.sample import check_seed
+from metacurate.curation.stages import CountStage, Sampling, Tally
+from metacurate.engine.manifest import MANIFEST
+from metacurate.engine.progress import Progress
+from metacurate.engine.run import Outcome
+from metacurate.engine.storage import write_parquet
+from metacurate.engine.workspace import OnError, Workspace, open_workspace
+from metacurate.errors import InputError, MetacurateError, UsageError, first_line
+from metacurate.matching.matcher import Matcher
+from metacurate.matching.spacing import Mode
+from metacurate.metadata.metadata import Metadata
+from metacurate.pool.convert import DELIMITERS, peek, read_tables
+from metacurate.pool.files import COUNTS_FILE, Source, absolute_sources, find_files
+from metacurate.pool.tables import Pool
+from metacurate.pool.where import Where
+from metacurate.schema import CURATED
+
+log = logging.getLogger(__name__)
+
+PerImage: TypeAlias = Literal["all", "one"]
+ColumnOption: TypeAlias = Literal["url_column", "text_column", "id_column"]
+
+COLUMN_OPTIONS: tuple[ColumnOption, ...] = ("url_column", "text_column", "id_column")
+
+
+class PoolOptions(TypedDict, total=False):
+    """How a pool is read, and how the work on it runs.
+
+    Attributes:
+        url_column: found by its name (url, URL, image_url) without it.
+        text_column: found by its name (text, TEXT, caption) without it.
+        id_column: what tells images apart in a pool without urls.
+        columns: names of the columns of CSV and TSV files without a header.
+        where: which rows to take, as "similarity > 0.28 and width >= 200".
+        per_image: ``all`` matched captions of an image, or ``one`` of them: chosen by its own
+            draw before anything is counted.
+        round: of balancing, for pools that were balanced and don't tell in which round, as tools
+            that copied them may have left out their files' metadata.
+        workers: number of threads; all cores without it.
+        on_error: ``fail`` when an input is corrupt, after all others are done; or ``skip`` it.
+        progress: told of what is done.
+    """
+
+    url_column: str | None
+    text_column: str | None
+    id_column: str | None
+    columns: Sequence[str] | None
+    where: str | None
+    per_image: PerImage
+    round: int | None
+    workers: int | None
+    on_error: OnError
+    progress: Progress | None
+
+
+def parse_where(text: str) -> Where:
+    """Read a filter.
+
+    Args:
+        text: as it was given.
+
+    Raises:
+        UsageError: naming the option.
+    """
+    try:
+        return Where.parse(text)
+    except UsageError as error:
+        raise UsageError(f"--where: {error}") from error
+
+
+@dataclass(frozen=True)
+class KnownCounts:
+    """Counts that were made before."""
+
+    counts: Counts
+    foreign: bool
+
+    def check(self, metadata: Metadata, mode: Mode) -> None:
+        """Refuse counts of other metadata, or of another mode.
+
+        Raises:
+            MetacurateError: naming both.
+        """
+        self.counts.check(metadata.digest, mode)
+        if len(self.counts.values) != len(metadata):
+            raise MetacurateError(f"{len(self.counts.values)} counts for {len(metadata)} entries")
+
+    def check_pool(self, identity: str) -> None:
+        """Refuse counts of other pairs, unless they may be foreign.
+
+        Raises:
+            UsageError: when they are.
+        """
+        if self.counts.pool != identity and not self.foreign:
+            raise UsageError(
+                "the counts belong to another pool (its files differ in path, size or time, or "
+                "other rows were chosen): count this one, or allow it with --foreign-counts"
+            )
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is asked for, before any file is looked at."""
+
+    command: str
+    source: Source
+    metadata: Metadata
+    mode: Mode
+    seed: int
+    options: PoolOptions
+
+    @contextmanager
+    def open(
+        self,
+        out: str | Path | None,
+        known: KnownCounts | None = None,
+        *,
+        matcher: Matcher | None = None,
+        check: Callable[[Pool], None] | None = None,
+        **decides: Any,
+    ) -> Iterator["Work"]:
+        """Find the pool, hold the output folder, and choose captions where one is wanted.
+
+        Args:
+            out: the output folder; None for a temporary one.
+            known: counts that were made before.
+            matcher: made from the metadata without it.
+            check: refuses pools that won't do.
+            **decides: what else the outputs depend on.
+        """
+        options = self.options
+        expression = options.get("where")
+        where = None if expression is None else parse_where(expression)
+        if options.get("url_column") and options.get("id_column"):
+            raise UsageError("give --url-column or --id-column, not both")
+        for column in {options.get(name) for name in COLUMN_OPTIONS} & set(CURATED.names):
+            raise UsageError(f"column '{column}' can't be read: curation writes it")
+        round_ = options.get("round")
+        if round_ is not None:
+            check_seed(round_, "round")
+        if known is not None:
+            known.check(self.metadata, self.mode)
+        folder = None if out is None else Path(out)
+        files = find_files(self.source, folder)
+        per_image = options.get("per_image", "all")
+        if per_image not in get_args(PerImage):
+            raise UsageError(f"per_image {per_image!r} is none of: {', '.join(get_args(PerImage))}")
+        columns = options.get("columns")
+        named: dict[str, str | None] = {name: options.get(name) for name in COLUMN_OPTIONS}
+        configuration = {
+            "command": self.command,
+            "pool": absolute_sources(self.source),
+            **named,
+            "columns": None if columns is None else list(columns),
+            "where": where and where.text,
+            "per_image": per_image,
+            "round": round_,
+            "metadata": self.metadata.digest,
+            "mode": self.mode,
+            "seed": self.seed,
+            "counts": known and known.counts.digest,
+            **decides,
+        }
+        with open_workspace(
+            folder,
+            configuration,
+            workers=options.get("workers"),
+            on_error=options.get("on_error", "fail"),
+            progress=options.get("progress"),
+        ) as space:
+            if files[0].format in DELIMITERS and files[0].size:
+                Pool.open([peek(files[0], columns)], where=where, round_=round_, **named)
+            if files[0].format != "parquet":
+                space.claim()  # before the conversion, which takes its time
+            tables = read_tables(space, files, columns, options.get("text_column"))
+            pool = Pool.open(tables, where=where, round_=round_, **named)
+            if check is not None:
+                check(pool)
+            matcher = matcher or Matcher(self.metadata, self.mode)
+            captions = CaptionStage(pool, matcher, self.seed) if per_image == "one" else None
+            if known is not None:
+                known.check_pool(pool.identity if captions is None else captions.choice_key)
+            space.claim()
+            choice = None if captions is None else choose_captions(space, captions)
+            yield Work(self, space, pool, matcher, choice, known)
+
+
+@dataclass(frozen=True)
+class Work:
+    """A job at work in its folder."""
+
+    job: Job
+    space: Workspace
+    pool: Pool
+    matcher: Matcher
+    choice: Choice | None
+    known: KnownCounts | None
+
+    @property
+    def pool_identity(self) -> str:
+        """Identity of the pairs that are counted: of the pool, or of its chosen captions."""
+        return self.pool.identity if self.choice is None else self.choice.key
+
+    def count(self) -> tuple[Counts, Outcome]:
+        """Count the pool."""
+        outcome = self.space.run(CountStage(self.pool, self.matcher, self.choice))
+        tally = Tally.total(outcome.partials, len(self.matcher.metadata))
+        if tally.texts and not tally.matched:
+            log.warning(
+                "no text matches an entry: is '%s' the right column?", self.pool.text_column
+            )
+        return tally.to_counts(self.matcher, self.pool_identity), outcome
+
+    def counts(self) -> Counts:
+        """The counts that are known, or else the pool's."""
+        return self.count()[0] if self.known is None else self.known.counts
+
+    def sampling(self, balance: Balance) -> Sampling:
+        """What pairs are drawn from, and with."""
+        return Sampling(self.pool, self.matcher, balance, self.job.seed, self.choice)
+
+    def plan(self, counts: Counts) -> tuple[MinThresholds, Outcome]:
+        """Find the smallest thresholds of all pairs."""
+        stage = PlanStage(self.sampling(Balance(counts, threshold=1.0)))  # any one would do
+        outcome = self.space.run(stage)
+        pairs = sum(record.rows_read - record.filtered for record in outcome.records)
+        return MinThresholds.read(outcome.partials, counts, pairs), outcome
+
+    def finish(self, counts: Counts, outcome: Outcome, summary: dict[str, Any]) -> None:
+        """Write counts, shards and last the manifest."""
+        write_parquet(
+            self.space.folder / COUNTS_FILE,
+            counts.to_table(self.matcher.metadata),
+            use_dictionary=["source", "count"],
+        )
+        self.space.write_shards(outcome)
+        digests = {"metadata": counts.metadata_digest, "pool": self.pool_identity}
+        self.space.write_manifest(summary, digests)
+
+    def fates(self, outcome: Outcome, names: Sequence[str]) -> dict[str, int]:
+        """Rows by fate, over all units; of captions and filters only where there are any.
+
+        Args:
+            outcome: of a stage. names: of the fates that it decides.
+        """
+        names = [
+            *names,
+            *(["other_caption"] if self.choice is not None else []),
+            *(["filtered"] if self.pool.filters else []),
+        ]
+        return {
+            name: sum(getattr(record, name) or 0 for record in outcome.records) for name in names
+        }
+
+
+def read_counts(path: str | Path) -> Counts:
+    """Read counts.parquet.
+
+    Args:
+        path: the file, or a folder that holds it.
+
+    Raises:
+        UsageError: when there is none.
+        InputError: when it is none of counts.
+    """
+    file = Path(path) / COUNTS_FILE if Path(path).is_dir() else Path(path)
+    if not file.is_file():
+        raise UsageError(f"{file}: no such file of counts")
+    try:
+        return Counts.from_table(pq.read_table(file))
+    except (pa.ArrowException, OSError, MetacurateError) as error:
+        raise InputError(str(file), f"can't be read: {first_line(error)}") from error
+
+
+def read_summary(out: str | Path) -> dict[str, Any]:
+    """Read the totals of a finished run.
+
+    Args:
+        out: its output folder.
+
+    Raises:
+        UsageError: when no finished run is there.
+    """
+    path = Path(out) / MANIFEST
+    if not path.is_file():
+        raise UsageError(f"{out} holds no finished run")
+    totals: dict[str, Any] = json.loads(path.read_text("utf-8"))["totals"]
+    return totals
+
+
+def read_settings(counts: str | Path) -> dict[str, Any]:
+    """Threshold, seed and round of the curated set that some counts lie beside.
+
+    Args:
+        counts: an output folder; of a file of counts, nothing is known.
+
+    Returns:
+        `threshold`, `seed`, `round`; empty where the folder holds no finished curated set.
+    """
+    if not (Path(counts) / MANIFEST).is_file():
+        return {}
+    totals = read_summary(counts)
+    names = ("threshold", "seed", "round")
+    return {name: totals[name] for name in names if name in totals}

@@ -1,0 +1,210 @@
+"""A command's output folder while it is at work: lock, stages, errors, and what is written last."""
+
+import logging
+import platform
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import pyarrow as pa
+
+from metacurate import __version__
+from metacurate.engine.manifest import MANIFEST, check_claim, claim, work_folder
+from metacurate.engine.progress import Progress, Silent
+from metacurate.engine.run import CorruptInputError, Outcome, check_workers, run
+from metacurate.engine.stage import Stage
+from metacurate.engine.storage import drop_temporaries, lock, write_json, write_parquet
+from metacurate.schema import SHARDS
+
+log = logging.getLogger(__name__)
+
+OnError: TypeAlias = Literal["fail", "skip"]
+
+SHARDS_FILE = "shards.parquet"
+OUTPUT_NAME = re.compile(r"-[0-9a-f]{12}-\d{9,}-\d{9,}\.parquet$")  # as units name their files
+
+
+@dataclass
+class Workspace:
+    """An output folder that this process holds.
+
+    Attributes:
+        folder: the output folder. configuration: what it is bound to, once it is claimed.
+        workers: number of threads. on_error: what corrupt inputs mean. progress: what is told.
+        shards: whether shards.parquet has a place there: not among the files of a pool.
+        began: when, by the monotonic clock, in seconds.
+        outcomes: of the stages that were run, by name.
+    """
+
+    folder: Path
+    configuration: dict[str, Any]
+    workers: int
+    on_error: OnError
+    progress: Progress
+    shards: bool = True
+    began: float = field(default_factory=time.monotonic)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    _told: set[tuple[str, str | None]] = field(default_factory=set)
+
+    @property
+    def work(self) -> Path:
+        """The folder for what only resumption needs."""
+        return work_folder(self.folder)
+
+    def claim(self) -> None:
+        """Bind the folder to its configuration: once nothing speaks against the run."""
+        claim(self.folder, self.configuration)
+
+    def run(self, stage: Stage) -> Outcome:
+        """Bring a stage to its end, and remove files that an earlier run of it left over.
+
+        Args:
+            stage: what to do.
+
+        Raises:
+            CorruptInputError: when inputs are corrupt and that is not to be skipped.
+            MetacurateError: when results can't be written.
+        """
+        outcome = run(stage, self.folder, workers=self.workers, progress=self.progress)
+        self.outcomes[stage.name] = outcome
+        if outcome.errors:
+            self._judge(stage, outcome)
+        if stage.outputs is not None:
+            _drop_stale(self.folder / stage.outputs, outcome)
+        return outcome
+
+    def _judge(self, stage: Stage, outcome: Outcome) -> None:
+        if self.on_error == "fail":
+            (self.folder / MANIFEST).unlink(missing_ok=True)
+            if self.shards:
+                self.write_shards(outcome)
+            raise CorruptInputError(stage.name, outcome.errors)
+        news = [e for e in outcome.errors if (e.source, e.error) not in self._told]
+        self._told.update((e.source, e.error) for e in news)
+        if news:
+            log.warning("skipped: %s", CorruptInputError(stage.name, news))
+
+    def unit_totals(self, counted: Outcome) -> dict[str, Any]:
+        """Numbers of units, and the time since the beginning.
+
+        Args:
+            counted: of the stage whose units are told.
+        """
+        return {
+            "units": len(counted.records),
+            "failed_units": sum(record.failed for record in counted.records),
+            "resumed_units": sum(outcome.resumed for outcome in self.outcomes.values()),
+            "seconds": round(time.monotonic() - self.began, 3),
+        }
+
+    def write_shards(self, outcome: Outcome) -> None:
+        """Write shards.parquet: what became of each unit.
+
+        A file's rows that could not even be converted are told with its first unit.
+
+        Args:
+            outcome: of the stage that decided the rows' fates.
+        """
+        earlier = {
+            record.source: record.error
+            for other in self.outcomes.values()
+            for record in other.records
+            if record.error is not None
+        }
+        rows = [
+            {
+                **{name: getattr(record, name) for name in SHARDS.names if name != "input"},
+                "input": record.source,
+                "error": record.error
+                or (earlier.get(record.source) if record.first_row == 0 else None),
+            }
+            for record in outcome.records
+        ]
+        write_parquet(self.folder / SHARDS_FILE, pa.Table.from_pylist(rows, schema=SHARDS))
+
+    def write_manifest(self, totals: dict[str, Any], digests: dict[str, str]) -> None:
+        """Write manifest.json, the last of all files: its presence means complete.
+
+        Args:
+            totals: the summary. digests: of what went in.
+        """
+        manifest = {
+            "totals": totals,
+            "configuration": self.configuration,
+            "digests": digests,
+            "versions": versions(),
+        }
+        write_json(self.folder / MANIFEST, manifest)
+
+
+@contextmanager
+def open_workspace(
+    out: Path | None,
+    configuration: dict[str, Any],
+    *,
+    workers: int | None = None,
+    on_error: OnError = "fail",
+    progress: Progress | None = None,
+    shards: bool = True,
+) -> Iterator[Workspace]:
+    """Hold an output folder until the block ends; `Workspace.claim` binds it.
+
+    Args:
+        out: the folder; None for a temporary one, which is removed.
+        configuration: see `metacurate.engine.manifest.check_claim`.
+        workers: number of threads; all cores without it.
+        on_error: ``fail`` when an input is corrupt, after all others are done; or ``skip`` it.
+        progress: told of what is done.
+        shards: whether shards.parquet has a place there.
+
+    Raises:
+        UsageError: for fewer than one worker, or a folder that holds something else.
+        MetacurateError: when another run holds the folder, or it can't be written.
+    """
+    n_workers = check_workers(workers)
+    told = progress or Silent()
+    if out is None:
+        with tempfile.TemporaryDirectory(prefix="metacurate-") as folder:
+            yield Workspace(Path(folder), configuration, n_workers, on_error, told, shards)
+        return
+    check_claim(out, configuration)
+    existed = out.exists()
+    with lock(work_folder(out)):
+        for place in (out, work_folder(out), *work_folder(out).glob("*/")):
+            drop_temporaries(place)
+        try:
+            check_claim(out, configuration)  # again: another run may have ended meanwhile
+            yield Workspace(out, configuration, n_workers, on_error, told, shards)
+        finally:
+            if not existed:
+                _drop_empty(out)
+
+
+def _drop_empty(out: Path) -> None:
+    """Remove a folder that holds nothing but the lock, which is ours: the run was refused."""
+    work = work_folder(out)
+    if [path.name for path in work.glob("*")] == ["lock"]:
+        (work / "lock").unlink()
+        work.rmdir()
+        if not any(out.iterdir()):
+            out.rmdir()
+
+
+def versions() -> dict[str, str]:
+    """Versions of metacurate, Python, and the libraries that results pass through."""
+    libraries = {name: version(name) for name in ("numba", "numpy", "pyarrow")}
+    return {"metacurate": __version__, "python": platform.python_version(), **libraries}
+
+
+def _drop_stale(folder: Path, outcome: Outcome) -> None:
+    """Remove files that inputs which have changed or gone left behind."""
+    wanted = {record.output for record in outcome.records}
+    for path in folder.glob("*") if folder.exists() else ():
+        if OUTPUT_NAME.search(path.name) and path.name not in wanted:
+            path.unlink()

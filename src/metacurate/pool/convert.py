@@ -1,0 +1,240 @@
+"""Text formats and tars are turned into Parquet once; every later pass reads that."""
+
+import logging
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from metacurate.engine.manifest import WORK
+from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
+from metacurate.engine.storage import write_atomically
+from metacurate.engine.workspace import Workspace
+from metacurate.errors import InputError, UsageError, first_line
+from metacurate.pool.blocks import Block, conform, unify
+from metacurate.pool.delimited import count_quoted, read_delimited
+from metacurate.pool.files import InputFile, refuse_changed
+from metacurate.pool.jsonlines import read_json_lines
+from metacurate.pool.streams import open_stream
+from metacurate.pool.tables import PoolFile, read_footer
+from metacurate.pool.webdataset import read_webdataset
+
+log = logging.getLogger(__name__)
+
+CONVERTED = f"{WORK}/converted"
+FORMAT = 1  # raise with each change of what is made of a file
+DELIMITERS = {"csv": ",", "tsv": "\t"}
+
+
+@dataclass(frozen=True)
+class ConvertStage(Stage):
+    """One pass over files that are no Parquet, a Parquet file of each.
+
+    Attributes:
+        files: what to convert, all of one format.
+        columns: names of the columns of CSV and TSV without a header; None for those with one.
+        text_field: in tars, where the captions are; None to look for them.
+    """
+
+    files: tuple[InputFile, ...]
+    columns: tuple[str, ...] | None
+    text_field: str | None
+    name = "convert"
+    measure: ClassVar[str] = "bytes"
+    outputs: ClassVar[str | None] = CONVERTED
+
+    def configuration(self) -> dict[str, Any]:
+        """What decides how a file is read."""
+        return {"columns": self.columns, "text_field": self.text_field, "format": FORMAT}
+
+    def units(self) -> Sequence[Unit]:
+        """A unit for each file: none of these formats can be read from the middle."""
+        return [
+            Unit(
+                file.path, file.identity, 0, 0, 0, None if file.size else "the file is empty",
+                file.size,
+            )
+            for file in self.files
+        ]  # fmt: skip
+
+    def task(self, outputs: Path, watch: Watch) -> "ConvertTask":
+        """Begin to convert into the folder `outputs`."""
+        return ConvertTask(self, outputs, watch)
+
+
+class ConvertTask(Task):
+    """Converts files, one after another, in bounded memory."""
+
+    def __init__(self, stage: ConvertStage, outputs: Path, watch: Watch) -> None:
+        """Prepare to convert."""
+        self._stage = stage
+        self._outputs = outputs
+        self._watch = watch
+        self._files = {file.path: file for file in stage.files}
+
+    def process(self, unit: Unit) -> UnitRecord:
+        """Convert a file.
+
+        Raises:
+            InputError: when it is broken, or changes meanwhile.
+            StoppedError: when the run is to end.
+        """
+        began = time.monotonic()
+        output = f"{unit.name}.parquet"
+        rows = quoted = n_errors = 0
+        first_error = ""
+        file = self._files[unit.source]
+
+        def blocks() -> Iterator[pa.Table]:
+            nonlocal rows, quoted, n_errors, first_error
+            done = 0
+            for block in _read(file, self._stage.columns, self._stage.text_field):
+                rows += len(block.rows)
+                n_errors += len(block.errors)
+                first_error = first_error or "".join(block.errors[:1])
+                quoted += count_quoted(block) if file.format == "tsv" else 0
+                yield block.rows
+                step = min(block.rows.nbytes, unit.work - done)
+                done += step
+                self._watch.advance(step)
+
+        try:
+            write_atomically(self._outputs / output, lambda path: _write_blocks(path, blocks()))
+        except (ValueError, pa.ArrowException) as error:
+            raise InputError(unit.source, f"can't be read: {first_line(error)}") from error
+        except _ReadError as error:
+            raise InputError(unit.source, f"can't be read: {error}") from error
+        refuse_changed(file)
+        if quoted:
+            log.warning(
+                "%s: %d %s in quotes, which are part of the text in TSV; in CSV they would not be",
+                unit.source,
+                quoted,
+                "field is" if quoted == 1 else "fields are",
+            )
+        more = f" (and {n_errors - 1} more like it)" if n_errors > 1 else ""
+        return UnitRecord(
+            unit=unit.name,
+            source=unit.source,
+            first_row=0,
+            rows_read=rows,
+            invalid=n_errors,
+            seconds=time.monotonic() - began,
+            output=output,
+            error=f"{first_error}{more}" if n_errors else None,
+        )
+
+    def partial(self) -> pa.Table:
+        """Nothing is added up."""
+        return pa.table({})
+
+
+def read_tables(
+    space: Workspace,
+    files: Sequence[InputFile],
+    columns: Sequence[str] | None,
+    text_field: str | None,
+) -> list[PoolFile]:
+    """Bring a pool's files into a form that can be read by units.
+
+    Args:
+        space: where conversions are kept.
+        files: of one format, from `find_files`.
+        columns: names for files of CSV or TSV without a header.
+        text_field: in tars, where the captions are; None to look for them.
+
+    Raises:
+        UsageError: for columns of files that have their own.
+        CorruptInputError: when files are corrupt and that is not to be skipped.
+    """
+    kind = files[0].format
+    if columns is not None and kind not in DELIMITERS:
+        raise UsageError("--columns names the columns of CSV and TSV without a header")
+    if kind == "parquet":
+        return [read_footer(file) for file in files]
+    names = tuple(columns) if columns is not None else None
+    field = text_field if kind == "tar" else None
+    outcome = space.run(ConvertStage(tuple(files), names, field))
+    return [
+        read_footer(
+            file,
+            None if record.output is None else str(space.folder / CONVERTED / record.output),
+            record.error if record.failed else None,
+        )
+        for file, record in zip(files, outcome.records, strict=True)
+    ]
+
+
+def peek(file: InputFile, columns: Sequence[str] | None) -> PoolFile:
+    """Read the header of a file of CSV or TSV: wrong columns should show before all is converted.
+
+    Args:
+        file: of the pool. columns: their names, where there is no header.
+
+    Returns:
+        The file as if it held one row; with the problem where it can't be read.
+    """
+    try:
+        schema = next(_read(file, columns, None)).rows.schema
+    except (ValueError, pa.ArrowException, _ReadError) as error:
+        return PoolFile(file, file.path, (), None, f"can't be read: {first_line(error)}")
+    return PoolFile(file, file.path, (1,), schema, None)
+
+
+class _ReadError(Exception):
+    """An OSError of the input, told apart from those of the output."""
+
+
+def _read(
+    file: InputFile, columns: Sequence[str] | None, text_field: str | None
+) -> Iterator[Block]:
+    try:
+        with open_stream(file.path) as stream:
+            if file.format == "tar":
+                yield from read_webdataset(stream, file.path.rsplit("/", 1)[-1], text_field)
+            elif file.format == "jsonl":
+                yield from read_json_lines(stream)
+            else:
+                yield from read_delimited(stream, DELIMITERS[file.format], columns)
+    except OSError as error:
+        raise _ReadError(first_line(error)) from error
+
+
+def _write_blocks(path: Path, blocks: Iterator[pa.Table]) -> None:
+    """Write tables whose columns may differ into one file, in bounded memory.
+
+    A part is begun where the columns change; parts are then brought to the columns of all.
+    """
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".", suffix=".tmp") as folder:
+        parts: list[Path] = []
+        schema: pa.Schema | None = None
+        writer: pq.ParquetWriter | None = None
+        try:
+            for table in blocks:
+                wider = table.schema if schema is None else unify(schema, table.schema)
+                if writer is None or wider != schema:
+                    if writer is not None:
+                        writer.close()
+                    schema = wider
+                    parts.append(Path(folder) / f"{len(parts)}.parquet")
+                    writer = _writer(parts[-1], schema)
+                writer.write_table(conform(table, schema))
+        finally:
+            if writer is not None:
+                writer.close()
+        if len(parts) == 1:
+            parts[0].replace(path)
+            return
+        with _writer(path, schema) as joined:
+            for part in parts:
+                for batch in pq.ParquetFile(part).iter_batches():
+                    joined.write_table(conform(pa.Table.from_batches([batch]), schema))
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False)

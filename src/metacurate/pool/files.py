@@ -1,0 +1,268 @@
+"""Which files make a pool: folders, globs, lists and URIs, and the format of each."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.utils import glob_translate
+
+from metacurate.engine.manifest import MANIFEST, WORK
+from metacurate.errors import InputError, UsageError, first_line
+
+Source: TypeAlias = str | Path | Sequence[str | Path]
+Format: TypeAlias = Literal["parquet", "csv", "tsv", "jsonl", "tar"]
+
+ENDINGS: dict[str, Format] = {
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".tar": "tar",
+}
+COMPRESSED = (".gz", ".zst")
+NAMES: dict[Format, str] = {
+    "parquet": "Parquet", "csv": "CSV", "tsv": "TSV", "jsonl": "JSON lines", "tar": "tar",
+}  # fmt: skip
+COUNTS_FILE = "counts.parquet"
+CURATED_FOLDER = "curated"  # in an output folder: the table that was made
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf"}  # by protocol
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file of a pool.
+
+    Attributes:
+        path: path or URI.
+        identity: size and time of change, or what else the storage knows.
+        format: by the ending of its name.
+        sidecar: True for a Parquet file that tells what is in the tar beside it.
+        size: in bytes.
+    """
+
+    path: str
+    identity: str
+    format: Format
+    sidecar: bool = False
+    size: int = 0
+
+
+def format_of(path: str) -> Format | None:
+    """The format that a file's name tells, or None.
+
+    Args:
+        path: path or URI; .gz and .zst behind the ending are passed over.
+    """
+    name = path.rsplit("/", 1)[-1].lower()
+    for ending in COMPRESSED:
+        if name.endswith(ending) and not name.endswith(f".parquet{ending}"):
+            name = name.removesuffix(ending)
+    return ENDINGS.get(name[name.rfind(".") :]) if "." in name else None
+
+
+def absolute_sources(source: Source) -> list[str]:
+    """What a pool argument names, wherever it is called from: sorted, absolute, without "..".
+
+    Args:
+        source: one path, glob or URI, or several.
+    """
+    named = _listed(source)
+    return sorted(one if "://" in one else os.path.abspath(one) for one in named)  # noqa: PTH100
+
+
+def _listed(source: Source) -> list[str]:
+    return [str(s) for s in ([source] if isinstance(source, str | Path) else source)]
+
+
+def find_files(source: Source, out: Path | None = None) -> list[InputFile]:
+    """List the files that a pool argument means.
+
+    In folders, and by globs, hidden files and those that begin with an underscore are passed
+    over; in an output folder of metacurate, all but the table that it holds. Where img2dataset
+    left a Parquet file beside a tar, that is taken and the tar is not.
+
+    Args:
+        source: a file, a folder, a glob, or a list of these; paths or URIs that fsspec knows.
+        out: the output folder, which must not lie among them.
+
+    Returns:
+        Files sorted by path, each once, all of one format.
+
+    Raises:
+        UsageError: when one of them means no file, formats are mixed, or outputs would lie
+            among the pool's files.
+        InputError: when a file can't be looked at.
+    """
+    found: dict[str, InputFile] = {}
+    for one in _listed(source):
+        filesystem, path = _locate(one)
+        if out is not None and isinstance(filesystem, LocalFileSystem):
+            _refuse_inside(out, one, path)
+        for name in _names(filesystem, path, one):
+            file = _input_file(filesystem, name)
+            key = os.path.realpath(name) if isinstance(filesystem, LocalFileSystem) else file.path
+            found.setdefault(key, file)
+    if not found:
+        raise UsageError("no pool: the list of files is empty")
+    _refuse_incomplete(found)
+    files = _with_sidecars(sorted(found.values(), key=lambda file: file.path))
+    _refuse_mixture(files)
+    if out is not None:
+        for file in files:
+            if "://" not in file.path and Path(file.path).resolve().is_relative_to(out.resolve()):
+                raise UsageError(f"the output folder {out} holds files of the pool: {file.path}")
+    return files
+
+
+def identity_of(path: str) -> tuple[str, int]:
+    """What changes when a file does, and its size in bytes.
+
+    Args:
+        path: path or URI.
+
+    Raises:
+        OSError: when it can't be looked at.
+    """
+    filesystem, name = fsspec.core.url_to_fs(path)
+    if isinstance(filesystem, LocalFileSystem):
+        status = Path(name).stat()
+        return f"{status.st_size} {status.st_mtime_ns}", status.st_size
+    details = filesystem.info(name)
+    tag = details.get("ETag") or details.get("mtime") or details.get("created") or ""
+    return f"{details['size']} {tag}", int(details["size"] or 0)
+
+
+def refuse_changed(file: InputFile) -> None:
+    """Refuse a file that is another one than when the run was planned.
+
+    Args:
+        file: of a pool.
+
+    Raises:
+        InputError: when it has changed, or gone.
+    """
+    try:
+        identity, _ = identity_of(file.path)
+    except OSError as error:
+        reason = f"it went away while it was read: {first_line(error)}"
+        raise InputError(file.path, reason) from error
+    if identity != file.identity:
+        raise InputError(file.path, "it changed while it was read")
+
+
+def _locate(one: str) -> tuple[Any, str]:
+    try:
+        filesystem, path = fsspec.core.url_to_fs(one)
+    except (ImportError, ValueError) as error:
+        extra = EXTRAS.get(one.split("://")[0])
+        hint = f': pip install "metacurate[{extra}]"' if extra else ""
+        raise UsageError(f"{one}: can't be reached ({first_line(error)}){hint}") from error
+    if isinstance(filesystem, LocalFileSystem):
+        path = os.path.normpath(path)
+    return filesystem, path
+
+
+def _names(filesystem: Any, path: str, one: str) -> list[str]:
+    if filesystem.isdir(path):
+        names = _files_of_folder(filesystem, path)
+        if not names:
+            endings = ", ".join(ENDINGS)
+            raise UsageError(f"{one}: the folder holds no file of a pool ({endings})")
+        return names
+    if filesystem.exists(path):
+        return [path]
+    names = []
+    fixed = path[: re.search(r"[*?\[]|$", path).start()].rpartition("/")[0]  # type: ignore[union-attr]
+    asked = _is_hidden(path[len(fixed) :])  # for what is hidden, by its name
+    for name in filesystem.glob(path):
+        if _is_hidden(name[len(fixed) :]) and not asked:
+            continue
+        names += _files_of_folder(filesystem, name) if filesystem.isdir(name) else [name]
+    if not names:
+        raise UsageError(f"{one}: no such file or folder")
+    return names
+
+
+def _files_of_folder(filesystem: Any, folder: str) -> list[str]:
+    base = folder.rstrip("/")
+    if filesystem.exists(f"{base}/{MANIFEST}"):
+        if filesystem.isdir(f"{base}/{CURATED_FOLDER}"):
+            base = f"{base}/{CURATED_FOLDER}"
+        elif filesystem.exists(f"{base}/{COUNTS_FILE}"):
+            raise UsageError(f"{folder}: holds counts, not pairs")
+    return [
+        name
+        for name in filesystem.find(base)
+        if format_of(name) is not None and not _is_hidden(name[len(base) :])
+    ]
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part[:1] in (".", "_") for part in path.split("/") if part)
+
+
+def _refuse_incomplete(paths: Iterable[str]) -> None:
+    """Refuse what a run has left that is at work, or was cut off."""
+    for folder in {os.path.dirname(path) for path in paths if "://" not in path}:  # noqa: PTH120
+        place = Path(folder)
+        out = place.parent if place.name == CURATED_FOLDER else place
+        if (out / WORK).is_dir() and not (out / MANIFEST).exists():
+            raise UsageError(f"{out}: its run is not complete: the same command finishes it")
+
+
+def _input_file(filesystem: Any, name: str) -> InputFile:
+    path = name if isinstance(filesystem, LocalFileSystem) else filesystem.unstrip_protocol(name)
+    try:
+        identity, size = identity_of(path)
+    except OSError as error:  # it went away since it was listed
+        raise InputError(path, f"can't be looked at: {first_line(error)}") from error
+    return InputFile(path, identity, format_of(path) or "parquet", size=size)
+
+
+def _with_sidecars(files: Sequence[InputFile]) -> list[InputFile]:
+    def stem(file: InputFile) -> str:
+        return re.sub(r"\.(parquet|tar)(\.gz|\.zst)?$", "", file.path, flags=re.IGNORECASE)
+
+    tars = {stem(file) for file in files if file.format == "tar"}
+    tables = {stem(file) for file in files if file.format == "parquet"}
+    return [
+        replace(file, sidecar=True) if file.format == "parquet" and stem(file) in tars else file
+        for file in files
+        if not (file.format == "tar" and stem(file) in tables)
+    ]
+
+
+def _refuse_mixture(files: Sequence[InputFile]) -> None:
+    formats = Counter(file.format for file in files)
+    if len(formats) == 1:
+        return
+    first = {kind: next(f.path for f in files if f.format == kind) for kind in formats}
+    if formats.keys() == {"tar", "parquet"} and all(
+        file.sidecar for file in files if file.format == "parquet"
+    ):
+        raise UsageError(
+            f"{formats['tar']} of the tars ({first['tar']}) lack the Parquet file that lies "
+            "beside the others: name the ones to read"
+        )
+    told = "; ".join(f"{n} {NAMES[kind]} ({first[kind]})" for kind, n in sorted(formats.items()))
+    raise UsageError(f"the pool mixes formats: {told}: name the files of one, as 'pool/*.csv'")
+
+
+def _refuse_inside(out: Path, one: str, path: str) -> None:
+    """Refuse outputs where this source would look for inputs, whether they are there or not."""
+    place = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow links
+    if any(char in path for char in "*?[") and not Path(path).exists():
+        pattern = re.compile(glob_translate(path))
+        made = (place / "x.parquet", place / CURATED_FOLDER / "x.parquet")
+        inside = any(pattern.fullmatch(str(p)) for p in (*made, place, *place.parents))
+    else:
+        inside = Path(path).is_dir() and out.resolve().is_relative_to(Path(path).resolve())
+    if inside:
+        raise UsageError(f"the output folder {out} lies in the pool's folder {one}")

@@ -1,0 +1,212 @@
+"""Small made pools in the layouts of well-known ones, for the tutorials.
+
+Makes, in the current folder, what the page of that name works on:
+
+    python tests/pools_of_the_web.py laion | datacomp | cc12m | webdataset
+
+All of it is drawn from one seed by Python's own generator: the same bytes of text on any machine.
+"""
+
+import hashlib
+import io
+import json
+import sys
+import tarfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+SEED = 7
+
+# From the most frequent to the rarest.
+KINDS = """photo|picture|vintage poster|drawing|painting|oil painting|black and white photo|map|
+engraving|etching|mosaic|daguerreotype""".replace("\n", "").split("|")
+THINGS = """house|dog|woman|car|man|beach|wedding|cat|kitchen|city|flowers|garden|mountain|dress|
+shoes|horse|lake|bridge|coffee|bicycle|sunset|church|boat|tree|river|phone|chair|cake|lamp|train|
+street|guitar|forest|bird|castle|waterfall|owl|lighthouse|red fox|tractor|windmill|violin|squirrel|
+teapot|hot air balloon|penguin|hedgehog|canoe|typewriter|barn owl|accordion|puffin|sundial|
+otter|gramophone|chess board|kingfisher|telescope|arctic fox|weather vane|dulcimer|axolotl|sextant|
+wombat|astrolabe|harpsichord|narwhal|quetzal|orrery|pangolin|theremin|aardvark|zoetrope|
+saiga antelope|okapi|glockenspiel""".replace("\n", "").split("|")
+PLACES = """paris|new york|london|italy|the snow|tokyo|norway|the desert|lisbon|kyoto|patagonia|
+iceland|zanzibar|samoa|svalbard|tuvalu""".replace("\n", "").split("|")
+NEVER = ["coelacanth", "planchette", "pitcairn islands"]
+CONCEPTS = [*KINDS, *THINGS, *PLACES, *NEVER]
+UNTITLED = ["IMG_{0:04d}", "untitled", "Click to enlarge", "DSC{0:05d}.JPG"]
+
+
+def make_caption(random: Random) -> str:
+    """A caption: a long tail of kinds, things and places; some tell nothing."""
+    if random.random() < 0.12:
+        return random.choice(UNTITLED).format(random.randrange(10_000))
+    text = f"{_pick(random, KINDS)} of the {_pick(random, THINGS)}"
+    if random.random() < 0.5:
+        text += f" in {_pick(random, PLACES)}"
+    return text
+
+
+def _pick(random: Random, words: Sequence[str]) -> str:
+    weights = [1 / rank**1.4 for rank in range(1, len(words) + 1)]
+    return random.choices(words, weights)[0]
+
+
+def make_url(random: Random) -> str:
+    """The address of an image."""
+    return f"https://img.example/{random.getrandbits(40):010x}.jpg"
+
+
+def laion(folder: Path) -> None:
+    """Parquet parts as of LAION-400M's metadata, in laion/."""
+    random = Random(SEED)
+    rows = [
+        {
+            "SAMPLE_ID": random.getrandbits(42),
+            "URL": make_url(random),
+            "TEXT": make_caption(random),
+            "HEIGHT": random.randrange(100, 1600),
+            "WIDTH": random.randrange(100, 1600),
+            "LICENSE": random.choice(["?", "?", "?", "cc-by-2.0"]),
+            "NSFW": random.choices(["UNLIKELY", "UNSURE", "NSFW"], [90, 7, 3])[0],
+            "similarity": 0.25 + random.random() ** 2 * 0.2,
+        }
+        for _ in range(8000)
+    ]
+    kinds = [pa.int64(), pa.string(), pa.string(), pa.int32(), pa.int32(), pa.string(), pa.string(),
+             pa.float64()]  # fmt: skip
+    table = pa.Table.from_pylist(rows, pa.schema(list(zip(rows[0], kinds, strict=True))))
+    _write_parts(table, folder / "laion", 4, "part-{:05d}.parquet")
+
+
+def datacomp(folder: Path) -> None:
+    """Parquet files as of DataComp's metadata, each with its .npz beside it, in metadata/."""
+    random = Random(SEED + 1)
+    rows: list[dict[str, Any]] = []
+    for _ in range(8000):
+        url = make_url(random)
+        faces = random.choices([0, 1, 2], [80, 15, 5])[0]
+        rows.append(
+            {
+                "uid": f"{random.getrandbits(128):032x}",
+                "url": url,
+                "text": make_caption(random),
+                "original_width": random.randrange(100, 1600),
+                "original_height": random.randrange(100, 1600),
+                "clip_b32_similarity_score": random.random() * 0.4,
+                "clip_l14_similarity_score": random.random() * 0.4,
+                "face_bboxes": [[random.random() for _ in range(4)] for _ in range(faces)],
+                "sha256": hashlib.sha256(url.encode()).hexdigest(),
+            }
+        )
+    kinds = [pa.string(), pa.string(), pa.string(), pa.int32(), pa.int32(), pa.float32(),
+             pa.float32(), pa.list_(pa.list_(pa.float64())), pa.string()]  # fmt: skip
+    table = pa.Table.from_pylist(rows, pa.schema(list(zip(rows[0], kinds, strict=True))))
+    _write_parts(table, folder / "metadata", 2, "{:02d}.parquet")
+    for part in range(2):
+        (folder / "metadata" / f"{part:02d}.npz").write_bytes(b"no features")
+
+
+def cc12m(folder: Path) -> None:
+    """Conceptual Captions' two files; a tab in a caption breaks a line of the first."""
+    random = Random(SEED + 2)
+    lines = [f"{make_url(random)}\t{make_caption(random)}\n" for _ in range(6000)]
+    lines[2718] = f"{make_url(random)}\tphoto of the puffin\tin iceland\n"
+    (folder / "cc12m.tsv").write_text("".join(lines), "utf-8", newline="")
+    lines = [f"{make_caption(random)}\t{make_url(random)}\n" for _ in range(3000)]
+    (folder / "Train_GCC-training.tsv").write_text("".join(lines), "utf-8", newline="")
+
+
+def webdataset(folder: Path) -> None:
+    """Tars: as img2dataset leaves them, without its tables, with several captions, without urls."""
+    random = Random(SEED + 3)
+    for shard in range(3):
+        _write_img2dataset(folder / "shards", shard, random)
+    for shard in range(2):
+        samples = [_sample(make_url(random), make_caption(random)) for _ in range(1000)]
+        _write_tar(folder / "plain" / f"{shard:05d}.tar", samples)
+        samples = [
+            {
+                "url": make_url(random),
+                "captions": [make_caption(random) for _ in range(random.choice([1, 2, 3]))],
+            }
+            for _ in range(800)
+        ]
+        _write_tar(folder / "several" / f"{shard:05d}.tar", samples)
+        samples = [{"txt": make_caption(random)} for _ in range(1000)]
+        _write_tar(folder / "nourls" / f"{shard:05d}.tar", samples)
+
+
+def _write_img2dataset(folder: Path, shard: int, random: Random) -> None:
+    rows: list[dict[str, Any]] = []
+    for i in range(2000):
+        lost = random.random() < 0.25
+        rows.append(
+            {
+                "caption": make_caption(random),
+                "url": make_url(random),
+                "key": f"{shard:05d}{i:04d}",
+                "status": "failed_to_download" if lost else "success",
+                "error_message": "HTTP Error 404: Not Found" if lost else None,
+                "width": None if lost else 256,
+                "height": None if lost else 256,
+                "original_width": None if lost else random.randrange(100, 1600),
+                "original_height": None if lost else random.randrange(100, 1600),
+            }
+        )
+    found = [row for row in rows if row["status"] == "success"]
+    samples = [_sample(row["url"], row["caption"]) for row in found]
+    _write_tar(folder / f"{shard:05d}.tar", samples, [row["key"] for row in found])
+    kinds = [pa.string()] * 5 + [pa.int64()] * 4
+    schema = pa.schema(list(zip(rows[0], kinds, strict=True)))
+    pq.write_table(pa.Table.from_pylist(rows, schema), folder / f"{shard:05d}.parquet")
+    stats = {"count": len(rows), "successes": len(found)}
+    (folder / f"{shard:05d}_stats.json").write_text(json.dumps(stats), "utf-8")
+
+
+def _sample(url: str, caption: str) -> dict[str, Any]:
+    """As img2dataset writes it: the caption is in .txt, and in .json once more."""
+    fields = {"caption": caption, "url": url, "width": 256, "height": 256}
+    return {"txt": caption, **fields}
+
+
+def _write_tar(path: Path, samples: list[dict[str, Any]], keys: list[str] | None = None) -> None:
+    """An image, .txt where there is a caption in `txt`, and the rest of the sample as .json."""
+    path.parent.mkdir(exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for i, sample in enumerate(samples):
+            key = keys[i] if keys else f"{path.stem}{i:04d}"
+            rest = {name: value for name, value in sample.items() if name != "txt"}
+            parts = {"jpg": b"\xff\xd8\xff\xe0 no image"}
+            if "txt" in sample:
+                parts["txt"] = sample["txt"].encode()
+            if rest:
+                parts["json"] = json.dumps(rest).encode()
+            for ending, content in parts.items():
+                member = tarfile.TarInfo(f"{key}.{ending}")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+
+
+def _write_parts(table: pa.Table, folder: Path, parts: int, name: str) -> None:
+    folder.mkdir(exist_ok=True)
+    size = -(-len(table) // parts)
+    for part in range(parts):
+        pq.write_table(table.slice(part * size, size), folder / name.format(part))
+
+
+POOLS: dict[str, Callable[[Path], None]] = {
+    "laion": laion, "datacomp": datacomp, "cc12m": cc12m, "webdataset": webdataset,
+}  # fmt: skip
+
+
+def make(name: str, folder: Path) -> None:
+    """Make a page's pool, and concepts.txt."""
+    POOLS[name](folder)
+    (folder / "concepts.txt").write_text("".join(f"{c}\n" for c in CONCEPTS), "utf-8", newline="")
+
+
+if __name__ == "__main__":
+    make(sys.argv[1], Path())
