@@ -337,7 +337,8 @@ WRONG = [  # setup, command, start of the message
     ),
     pytest.param(
         both(ran("plan pool -m m.txt -o out"), lambda: Path("out/manifest.json").unlink()),
-        CURATE.replace("pool", "out").replace("-o out", "-o two"), "{}/out: its run is not complete",
+        CURATE.replace("pool", "out").replace("-o out", "-o two"),
+        "{}/out: its run is not complete",
         id="pool is not complete",
     ),
     pytest.param(

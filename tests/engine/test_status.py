@@ -272,11 +272,21 @@ def test_folders_that_hold_no_run(name: str, tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("content", ["", '{"totals"', "\0\0"])
-@pytest.mark.parametrize("name", ["manifest.json", ".metacurate/configuration.json"])
-def test_what_a_broken_disk_left(name: str, content: str, pool: Path, out: Path) -> None:
+BROKEN = ["", '{"totals"', "\0\0"]  # as a machine leaves files that loses its power
+
+
+@pytest.mark.parametrize("content", BROKEN)
+def test_a_broken_manifest_is_told(content: str, pool: Path, out: Path) -> None:
     curate(pool, CONCEPTS, threshold=20, out=out)
-    (out / name).write_text(content)
-    read = read_info if name == "manifest.json" else read_status
-    with pytest.raises(MetacurateError, match=name):
-        read(out)
+    (out / "manifest.json").write_text(content)
+    with pytest.raises(MetacurateError, match=r"manifest\.json"):
+        read_info(out)
+
+
+@pytest.mark.parametrize("content", BROKEN)
+def test_a_broken_configuration_is_in_the_manifest_too(content: str, pool: Path, out: Path) -> None:
+    first = curate(pool, CONCEPTS, threshold=20, out=out).summary
+    (out / ".metacurate/configuration.json").write_text(content)
+    assert read_status(out)["command"] == "curate"
+    assert read_info(out)["totals"] == first
+    assert curate(pool, CONCEPTS, threshold=20, out=out).summary["kept"] == first["kept"]

@@ -188,14 +188,14 @@ def test_a_file_is_counted_once_however_it_is_named(
     make(tmp_path, "pool/a.parquet", "pool/sub/b.parquet")
     (tmp_path / "pool/link.parquet").symlink_to("a.parquet")
     (tmp_path / "linked").symlink_to("pool")
-    names = [
+    names: list[str | Path] = [
         "pool/a.parquet", "./pool//a.parquet", "pool/../pool/a.parquet", "pool/link.parquet",
         "linked/a.parquet", tmp_path / "pool/a.parquet", f"file://{tmp_path}/pool/a.parquet",
     ]  # fmt: skip
     (only,) = find_files(names)
     assert only.path == f"{tmp_path}/pool/a.parquet"
-    for source in (["pool", "linked"], ["pool", *names], ["pool/*", "pool"], "pool"):
-        assert len(find_files(source)) == 2
+    sources: list[Source] = [["pool", "linked"], ["pool", *names], ["pool/*", "pool"], "pool"]
+    assert [len(find_files(source)) for source in sources] == [2] * 4
 
 
 def test_a_folder_that_links_to_itself_ends(tmp_path: Path) -> None:
@@ -344,5 +344,5 @@ def test_a_store_names_the_extra_that_it_needs(uri: str, package: str, extra: st
 
 
 def test_a_store_that_nobody_knows() -> None:
-    with pytest.raises(UsageError, match="^foo://bucket/pool: can't be reached "):
+    with pytest.raises(UsageError, match=r"^foo://bucket/pool: can't be reached "):
         find_files("foo://bucket/pool")

@@ -307,7 +307,7 @@ def test_a_file_that_changes_meanwhile(rows: int, tmp_path: Path) -> None:
 def test_outputs_among_the_inputs(source: str, out: str, tmp_path: Path) -> None:
     pool = write_pool(tmp_path / "pool", [numbered(0, 3)])
     pack(pool, tmp_path / "done")
-    with pytest.raises(UsageError, match="the output folder .* (lies in|holds files of) the pool"):
+    with pytest.raises(UsageError, match=r"the output folder .* (lies in|holds files of) the pool"):
         pack(tmp_path / source, tmp_path / out)
 
 

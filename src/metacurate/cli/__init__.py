@@ -11,7 +11,7 @@ import typer
 from metacurate import __version__
 from metacurate.cli import curation, folders, metadata, pools
 from metacurate.cli.printing import StandardError, printable
-from metacurate.errors import MetacurateError, UsageError
+from metacurate.errors import MetacurateError, UsageError, first_line
 
 INTERRUPTED = 130  # the shell's exit code for it
 RESUMED = ("curate", "plan", "count", "sample", "pack")
@@ -70,6 +70,9 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output has gone: `metacurate match ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:  # of a file or folder that may not be read, which it names
+        sys.stderr.write(f"metacurate: error: {printable(first_line(error))}\n")
+        sys.exit(1)
     except KeyboardInterrupt:  # before typer listens for it
         _tell_interrupted()
         sys.exit(INTERRUPTED)
@@ -80,6 +83,8 @@ def main() -> None:
 
 
 def _tell_interrupted() -> None:
-    resumes = len(sys.argv) > 1 and sys.argv[1] in RESUMED
+    command, *arguments = sys.argv[1:] or [""]
+    kept = any(argument.startswith(("-o", "--out")) for argument in arguments)
+    resumes = kept and command in RESUMED
     goes_on = "; the same command goes on where this stopped" if resumes else ""
     sys.stderr.write(f"metacurate: interrupted{goes_on}\n")

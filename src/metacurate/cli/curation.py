@@ -1,6 +1,5 @@
 """The main job and its steps: curate, plan, count, sample, and match to explain them."""
 
-import json
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from metacurate.cli import options
-from metacurate.cli.printing import plain_output, print_json, print_summary, print_table, shown
+from metacurate.cli.printing import json_line, print_json, print_summary, print_table, shown
 from metacurate.errors import MetacurateError, UsageError
 
 
@@ -318,10 +317,9 @@ def match(
         round_ = settings.get("round") if round_ is None else round_
         balance = Balance(known, threshold, tail_share)
     explainer = Explainer(matcher, balance, url, seed or 0, round_ or 0)
-    plain = plain_output()
     for texts in _read_lines(file):
         for told in explainer.explain(texts):
-            sys.stdout.write(json.dumps(told, ensure_ascii=plain) + "\n")
+            sys.stdout.write(json_line(told) + "\n")
         sys.stdout.flush()
 
 

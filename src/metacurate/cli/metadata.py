@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from metacurate.cli import options
-from metacurate.cli.printing import print_summary
+from metacurate.cli.printing import print_summary, printable
 
 log = logging.getLogger(__name__)
 
@@ -56,4 +56,4 @@ def convert(
     metadata.write(out)
     if out.suffix.lower() != ".parquet" and set(metadata.per_source()) != {"user"}:
         log.warning("%s holds the entries alone: their sources are in Parquet only", out)
-    typer.echo(f"{out}: {len(metadata):,} entries, digest {metadata.digest}")
+    typer.echo(printable(f"{out}: {len(metadata):,} entries, digest {metadata.digest}"))

@@ -3,13 +3,14 @@
 import json
 import logging
 import sys
+import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 WIDTH = 100  # characters, at least, where no terminal tells how many fit
 SIZES = ("bytes", "kB", "MB", "GB", "TB")
@@ -29,12 +30,28 @@ def printable(text: str) -> str:
     Args:
         text: with line breaks, which stay.
     """
-    return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
+    return "".join(char if _is_harmless(char) or char == "\n" else "\ufffd" for char in text)
+
+
+def _is_harmless(char: str) -> bool:
+    return char.isprintable() or unicodedata.category(char) == "Zs"  # spaces of any width
 
 
 def plain_output() -> bool:
     """Whether standard output is no UTF-8, so that JSON has to be escaped."""
     return (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+
+
+def json_line(value: Any) -> str:
+    """A value as one line of JSON, in which what a terminal would obey is escaped.
+
+    Args:
+        value: of JSON's types.
+    """
+    line = json.dumps(value, ensure_ascii=plain_output())
+    if all(map(_is_harmless, line)):
+        return line
+    return "".join(char if _is_harmless(char) else json.dumps(char)[1:-1] for char in line)
 
 
 def print_json(value: Any) -> None:
@@ -43,7 +60,7 @@ def print_json(value: Any) -> None:
     Args:
         value: of JSON's types.
     """
-    typer.echo(json.dumps(value, ensure_ascii=plain_output()))
+    typer.echo(json_line(value))
 
 
 def print_summary(summary: dict[str, Any], title: str, as_json: bool) -> None:
@@ -71,17 +88,18 @@ def print_table(
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, WIDTH)
-    console.print(escape(printable(title)), style="italic", highlight=False, soft_wrap=True)
+    console.print(Text(printable(title), style="italic"), soft_wrap=True)
     table = Table(show_header=columns is not None)
     for i, name in enumerate(columns or (rows[0] if rows else ())):
         table.add_column(
-            escape(name) if columns else "",
+            Text(name if columns else ""),
             justify="left" if i < lefts else "right",
             style="bold" if i == 0 else "",
             overflow="fold",
+            no_wrap=columns is not None and i >= lefts,
         )
     for row in rows:
-        table.add_row(*(escape(printable(cell)) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     console.print(table)
 
 

@@ -1,6 +1,5 @@
 """What the commands of curation share: the pool they open, the folder they hold, the stages."""
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from metacurate.curation.per_image import CaptionStage, Choice, choose_captions
 from metacurate.curation.plan import MinThresholds, PlanStage
 from metacurate.curation.sample import check_seed
 from metacurate.curation.stages import CountStage, Sampling, Tally
-from metacurate.engine.manifest import MANIFEST
+from metacurate.engine.manifest import MANIFEST, read_manifest
 from metacurate.engine.progress import Progress
 from metacurate.engine.run import Outcome
 from metacurate.engine.storage import write_parquet
@@ -298,10 +297,10 @@ def read_summary(out: str | Path) -> dict[str, Any]:
     Raises:
         UsageError: when no finished run is there.
     """
-    path = Path(out) / MANIFEST
-    if not path.is_file():
+    manifest = read_manifest(Path(out))
+    if manifest is None:
         raise UsageError(f"{out} holds no finished run")
-    totals: dict[str, Any] = json.loads(path.read_text("utf-8"))["totals"]
+    totals: dict[str, Any] = manifest["totals"]
     return totals
 
 

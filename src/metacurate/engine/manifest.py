@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from metacurate.engine.stage import Stage, Unit, UnitRecord
 from metacurate.engine.storage import drop_temporaries, read_arrow, write_arrow, write_json
-from metacurate.errors import UsageError
+from metacurate.errors import InputError, UsageError, first_line
 
 WORK = ".metacurate"  # the folder in an output folder that holds what resumption needs
 MANIFEST = "manifest.json"
@@ -89,11 +89,27 @@ def read_configuration(out: Path) -> dict[str, Any] | None:
         found = json.loads((work_folder(out) / CONFIGURATION).read_text("utf-8"))
         return found
     except (OSError, ValueError):  # none, or damaged: a finished run has it in its manifest too
-        manifest = out / MANIFEST
-        if not manifest.is_file():
-            return None
-        found = json.loads(manifest.read_text("utf-8"))["configuration"]
-        return found
+        manifest = read_manifest(out)
+        return None if manifest is None else manifest["configuration"]
+
+
+def read_manifest(out: Path) -> dict[str, Any] | None:
+    """What the last run that was finished left, or None where there is none.
+
+    Args:
+        out: the output folder.
+
+    Raises:
+        InputError: when it is damaged.
+    """
+    path = out / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise InputError(str(path), f"is damaged: {first_line(error)}") from error
+    return manifest
 
 
 def refuse_foreign(out: Path) -> None:
@@ -105,6 +121,10 @@ def refuse_foreign(out: Path) -> None:
     Raises:
         UsageError: naming it.
     """
+    try:
+        str(out.absolute()).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{out}: a folder whose name is no UTF-8 can't be written to") from error
     if "://" in str(out) or ":/" in str(out):
         raise UsageError(f"{out}: outputs are written to local folders only")
     if out.exists() and not out.is_dir():

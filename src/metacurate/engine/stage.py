@@ -46,7 +46,7 @@ class Unit:
         """Names the unit's outputs: the input's stem, a hash of its identity, and the range."""
         stem = re.sub(r"[^A-Za-z0-9._-]", "_", Path(self.source).stem)[:80]
         identity = hashlib.sha256(f"{self.source}\0{self.identity}".encode()).hexdigest()[:12]
-        return f"{stem}-{identity}-{self.first_row:09d}-{self.first_row + self.rows:09d}"
+        return f"{stem}-{identity}-{self.first_row:012d}-{self.first_row + self.rows:012d}"
 
 
 @dataclass(frozen=True)

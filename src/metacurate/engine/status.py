@@ -1,6 +1,7 @@
 """How far a run is, and what a finished one left: read from its output folder alone."""
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ from metacurate.engine.manifest import (
     PLAN,
     WORK,
     read_configuration,
+    read_manifest,
     read_records,
     work_folder,
 )
 from metacurate.engine.storage import is_locked
 from metacurate.errors import UsageError
 
+SHARD = re.compile(r".*-\d{12}-\d{12}\.parquet$")  # of a pool, of which there may be thousands
 LISTED = 20  # reasons of failures
 
 
@@ -26,8 +29,8 @@ def read_status(out: str | Path) -> dict[str, Any]:
         out: its output folder.
 
     Returns:
-        JSON: `command`, `state` (complete, running, or interrupted), and for each stage that
-        has begun its `units`, `done` and `failed` ones, `errors`, its `work` and `work_done` in
+        JSON: `command`, `state` (complete, running, failed, or interrupted), and for each stage
+        that has begun its `units`, `done` and `failed` ones, `errors`, its `work` and `work_done` in
         what `measure` says, what was done `per_second` since it was last started, and
         `seconds_left` at that rate (None where that can't be told).
 
@@ -42,10 +45,12 @@ def read_status(out: str | Path) -> dict[str, Any]:
     complete = (folder / MANIFEST).is_file()
     stages = [_read_stage(path, running) for path in work_folder(folder).glob(f"*/{PLAN}")]
     known = sorted((stage for stage in stages if stage is not None), key=lambda stage: stage[0])
+    failed = any(stage["failed"] for _, stage in known)
+    ended = "complete" if complete else "failed" if failed else "interrupted"
     return {
         "out": str(out),
         "command": configuration["command"],
-        "state": "running" if running else "complete" if complete else "interrupted",
+        "state": "running" if running else ended,
         "stages": [stage for _, stage in known],
     }
 
@@ -64,20 +69,19 @@ def read_info(out: str | Path) -> dict[str, Any]:
         UsageError: when no finished run is there.
     """
     folder = Path(out)
-    path = folder / MANIFEST
-    if not path.is_file():
+    manifest = read_manifest(folder)
+    if manifest is None:
         begun = read_configuration(folder) is not None
         raise UsageError(
             f"{out} holds a run that is not complete: metacurate status tells how far it is"
             if begun
             else f"{out} holds no run of metacurate"
         )
-    manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
     files: dict[str, dict[str, int]] = {}
     for file in sorted(folder.rglob("*")):
         if file.is_file():
             parts = file.relative_to(folder).parts
-            name = f"{parts[0]}/" if len(parts) > 1 else parts[0]
+            name = f"{parts[0]}/" if len(parts) > 1 else SHARD.sub("*.parquet", parts[0])
             known = files.setdefault(name, {"files": 0, "bytes": 0})
             known["files"] += 1
             known["bytes"] += file.stat().st_size

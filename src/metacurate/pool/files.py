@@ -179,7 +179,7 @@ def _names(filesystem: Any, path: str, one: str) -> list[str]:
     if filesystem.exists(path):
         return [path]
     names = []
-    fixed = path[: re.search(r"[*?\[]|$", path).start()].rpartition("/")[0]  # type: ignore[union-attr]
+    fixed = _fixed_part(path)
     asked = _is_hidden(path[len(fixed) :])  # for what is hidden, by its name
     for name in filesystem.glob(path):
         if _is_hidden(name[len(fixed) :]) and not asked:
@@ -190,6 +190,11 @@ def _names(filesystem: Any, path: str, one: str) -> list[str]:
     return names
 
 
+def _fixed_part(pattern: str) -> str:
+    """The folder of a glob that is the same for all that it finds."""
+    return re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
+
+
 def _files_of_folder(filesystem: Any, folder: str) -> list[str]:
     base = folder.rstrip("/")
     if filesystem.exists(f"{base}/{MANIFEST}"):
@@ -197,11 +202,12 @@ def _files_of_folder(filesystem: Any, folder: str) -> list[str]:
             base = f"{base}/{CURATED_FOLDER}"
         elif filesystem.exists(f"{base}/{COUNTS_FILE}"):
             raise UsageError(f"{folder}: holds counts, not pairs")
-    return [
-        name
-        for name in filesystem.find(base)
-        if format_of(name) is not None and not _is_hidden(name[len(base) :])
-    ]
+    strict = {"on_error": "raise"} if isinstance(filesystem, LocalFileSystem) else {}
+    try:
+        names = filesystem.find(base, **strict)
+    except OSError as error:  # a folder in it that may not be read
+        raise InputError(folder, f"can't be looked through: {first_line(error)}") from error
+    return [name for name in names if format_of(name) and not _is_hidden(name[len(base) :])]
 
 
 def _is_hidden(path: str) -> bool:
@@ -248,8 +254,8 @@ def _refuse_mixture(files: Sequence[InputFile]) -> None:
         file.sidecar for file in files if file.format == "parquet"
     ):
         raise UsageError(
-            f"{formats['tar']} of the tars ({first['tar']}) lack the Parquet file that lies "
-            "beside the others: name the ones to read"
+            f"tars without the Parquet file that lies beside others ({formats['tar']}, as "
+            f"{first['tar']}): name the ones to read"
         )
     told = "; ".join(f"{n} {NAMES[kind]} ({first[kind]})" for kind, n in sorted(formats.items()))
     raise UsageError(f"the pool mixes formats: {told}: name the files of one, as 'pool/*.csv'")
@@ -257,9 +263,10 @@ def _refuse_mixture(files: Sequence[InputFile]) -> None:
 
 def _refuse_inside(out: Path, one: str, path: str) -> None:
     """Refuse outputs where this source would look for inputs, whether they are there or not."""
-    place = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow links
-    if any(char in path for char in "*?[") and not Path(path).exists():
-        pattern = re.compile(glob_translate(path))
+    if any(char in path for char in "*?[") and not os.path.exists(path):  # noqa: PTH110 - never raises
+        fixed = _fixed_part(path)
+        pattern = re.compile(glob_translate(os.path.realpath(fixed) + path[len(fixed) :]))
+        place = out.resolve()
         made = (place / "x.parquet", place / CURATED_FOLDER / "x.parquet")
         inside = any(pattern.fullmatch(str(p)) for p in (*made, place, *place.parents))
     else:

@@ -16,9 +16,9 @@ from metacurate.engine.storage import write_atomically
 from metacurate.engine.workspace import OnError, open_workspace
 from metacurate.errors import InputError, UsageError, first_line
 from metacurate.pool.convert import read_tables
-from metacurate.pool.files import Source, absolute_sources, find_files, refuse_changed
-from metacurate.pool.reader import BATCH_ROWS
-from metacurate.pool.tables import ROUND, UNIT_ROWS, PoolFile, open_parquet
+from metacurate.pool.files import Source, absolute_sources, find_files
+from metacurate.pool.reader import Reader
+from metacurate.pool.tables import ROUND, UNIT_ROWS, Pool, PoolFile
 
 ROWS_PER_SHARD = 1_000_000
 
@@ -64,7 +64,7 @@ class PackTask(Task):
         """Prepare to write."""
         self._stage = stage
         self._outputs = outputs
-        self._watch = watch
+        self._reader = Reader(Pool(stage.files, "", "", 0), None, watch)
 
     def process(self, unit: Unit) -> UnitRecord:
         """Write a shard.
@@ -93,34 +93,18 @@ class PackTask(Task):
         )
 
     def _batches(self, unit: Unit) -> Iterator[pa.Table]:
-        start, stop, first = unit.first_row, unit.first_row + unit.rows, 0
+        """The rows of a shard, from all files that they lie in."""
+        schema = self._stage.schema
+        stop, first = unit.first_row + unit.rows, 0
         for file in self._stage.files:
-            if first < stop and first + file.rows > start:
-                for table in self._rows(file, max(0, start - first), min(file.rows, stop - first)):
-                    self._watch.advance(len(table))
-                    yield table
+            start = max(0, unit.first_row - first)
+            rows = min(file.rows, stop - first) - start
+            if rows > 0:
+                part = Unit(file.path, file.identity, start, rows, file.anchor(start))
+                for found in self._reader.batches(part):
+                    table = pa.Table.from_batches([found.batch])
+                    yield table.select(schema.names).cast(schema)
             first += file.rows
-
-    def _rows(self, file: PoolFile, start: int, stop: int) -> Iterator[pa.Table]:
-        row, names = 0, self._stage.schema.names
-        try:
-            opened = open_parquet(file.table)
-            for group, size in enumerate(file.row_groups):
-                if row + size > start and row < stop:
-                    at = row
-                    for batch in opened.iter_batches(
-                        BATCH_ROWS, row_groups=[group], use_threads=False
-                    ):
-                        low, high = max(0, start - at), min(batch.num_rows, stop - at)
-                        if low < high:
-                            table = pa.Table.from_batches([batch.slice(low, high - low)])
-                            yield table.select(names).cast(self._stage.schema)
-                        at += batch.num_rows
-                row += size
-            if file.table == file.path:
-                refuse_changed(file.file)
-        except (pa.ArrowException, OSError) as error:
-            raise InputError(file.path, f"can't be read: {first_line(error)}") from error
 
     def partial(self) -> pa.Table:
         """Nothing is added up."""

@@ -1,10 +1,11 @@
 """A pool: Parquet files of pairs, the columns that make a pair, and the units of work."""
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, NoReturn
 
 import fsspec
@@ -60,6 +61,15 @@ class PoolFile:
     def rows(self) -> int:
         """Number of rows."""
         return sum(self.row_groups)
+
+    def anchor(self, row: int) -> int:
+        """Where reading has to begin for a row: where its row group begins.
+
+        Args:
+            row: in the file.
+        """
+        starts = [0, *accumulate(self.row_groups)]
+        return starts[bisect_right(starts, row) - 1]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pyarrow as pa
 
-from metacurate.pool.blocks import Block, make_table
-from metacurate.pool.jsonlines import parse_object
+from metacurate.pool.blocks import STRING, Block
+from metacurate.pool.jsonlines import CELLS, Columns, parse_object
 from metacurate.pool.streams import refuse_other_kinds
 from metacurate.pool.tables import TAR_ID
 
@@ -63,6 +63,7 @@ def read_webdataset(
         OSError: when the stream can't be read.
     """
     column = text_field or "text"
+    columns = Columns({TAR_ID: STRING, column: STRING})
     rows: list[Row | None] = []
     errors: list[str] = []
     size, n_blocks = 0, 0
@@ -81,23 +82,16 @@ def read_webdataset(
             rows.append(None)
             errors.append(problem)
             continue
+        columns.note(made[0])
         rows += made
         size += len(sample.members.get("txt", b"")) + len(sample.members.get("json", b"")) * len(
             made
         )
-        if size >= BLOCK_BYTES or len(rows) >= BLOCK_ROWS:
-            yield Block(_table(rows, column), tuple(errors))
+        if size >= BLOCK_BYTES or len(rows) >= min(BLOCK_ROWS, CELLS // len(columns)):
+            yield Block(columns.table(rows), tuple(errors))
             rows, errors, size, n_blocks = [], [], 0, n_blocks + 1
     if rows or not n_blocks:
-        yield Block(_table(rows, column), tuple(errors))
-
-
-def _table(rows: list[Row | None], column: str) -> pa.Table:
-    table = make_table(rows)
-    for name in (TAR_ID, column):
-        if name not in table.column_names:
-            table = table.append_column(name, pa.nulls(len(rows), pa.string()))
-    return table
+        yield Block(columns.table(rows), tuple(errors))
 
 
 @dataclass
