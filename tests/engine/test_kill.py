@@ -98,12 +98,16 @@ def kill_at_random(
     expected = result(folder / "unbroken")
     hit: Counter[str] = Counter()
     resumed = n_ends = 0
-    while hit.total() < kills or not hit.keys() >= set(stages.split()):
+
+    def enough() -> bool:
+        return hit.total() >= kills and hit.keys() >= set(stages.split())
+
+    while not enough():
         assert hit.total() < 5 * kills, (seed, hit)
         out, told = folder / f"out{n_ends}", [("seed", float(seed))]
         n_ends += 1
         while True:
-            alone = hit.total() == kills or (len(told) > 1 and not again)
+            alone = enough() or (len(told) > 1 and not again)
             after = None if alone else whole.seconds * moments.random() ** 2
             left = len(list(out.glob(".metacurate/*-*/*.json")))
             run = forks.run(*command, out, after=after)

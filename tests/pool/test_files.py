@@ -174,7 +174,7 @@ def test_a_tar_or_a_parquet_file_that_is_named_alone_is_itself(tmp_path: Path) -
 
 def test_tars_of_which_some_lack_their_sidecar(tmp_path: Path) -> None:
     make(tmp_path, "0.tar", "0.parquet", "1.tar", "2.tar")
-    with pytest.raises(UsageError, match=re.escape(f"2 of the tars ({tmp_path}/1.tar) lack")):
+    with pytest.raises(UsageError, match=re.escape(f"beside others (2, as {tmp_path}/1.tar)")):
         find_files(tmp_path)
 
 

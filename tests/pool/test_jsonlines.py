@@ -155,12 +155,12 @@ def objects(draw: st.DrawFn) -> list[dict[str, Any]]:
     st.booleans(),
     st.sampled_from([1, 20, 1 << 22]),
 )
-@example([{"a": 2**53 + 1}, {"a": 0.5}, {"a": 1}], 8, True, 1, 1 << 22)
-@example([{"a": 1}, {"a": 0.5}, {"a": 2**53 + 1}, {"a": 1.0}], 8, True, 1, 1 << 22)
-@example([{"a": []}, {"a": [[]]}, {"a": [[1]]}, {"a": [[0.5], None]}], 8, True, 1, 1 << 22)
-@example([{"a": 1.0}, {"a": [1.0, 2]}, {"a": {"b": [1.0]}}, {"a": "x"}], 8, True, 1, 1 << 22)
-@example([{"a": 1}, {"a": 0.5, "b": 1}, {"b": True}], 8, True, 1, 1 << 22)
-@example([{"a": [[[[[1]]]]]}, {"a": [[[[1]]]]}], 8, True, 1, 1 << 22)
+@example([{"a": 2**53 + 1}, {"a": 0.5}, {"a": 1}], 8, True, 1 << 22)
+@example([{"a": 1}, {"a": 0.5}, {"a": 2**53 + 1}, {"a": 1.0}], 8, True, 1 << 22)
+@example([{"a": []}, {"a": [[]]}, {"a": [[1]]}, {"a": [[0.5], None]}], 8, True, 1 << 22)
+@example([{"a": 1.0}, {"a": [1.0, 2]}, {"a": {"b": [1.0]}}, {"a": "x"}], 8, True, 1 << 22)
+@example([{"a": 1}, {"a": 0.5, "b": 1}, {"b": True}], 8, True, 1 << 22)
+@example([{"a": [[[[[1]]]]]}, {"a": [[[[1]]]]}], 8, True, 1 << 22)
 def test_as_python_reads_it(
     rows: list[dict[str, Any]], block: int, ascii_only: bool, cells: int
 ) -> None:
