@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import metacurate as mc
-from metacurate.errors import InputError
+from metacurate.errors import InputError, UsageError
 
 Rows = list[tuple[str, str]]
 
@@ -245,3 +245,12 @@ def test_a_tar_without_urls_goes_by_shard_and_key(tmp_path: Path) -> None:
     kept = pq.read_table(tmp_path / "out/curated")
     assert sorted(kept["__id__"].to_pylist()) == ["a.tar/0001", "b.tar/0001"]
     assert len(set(kept["min_threshold"].to_pylist())) == 2  # each has a draw of its own
+
+
+def test_tars_of_one_name_are_not_told_apart_by_it(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        tars_of([("u", "w1")], tmp_path / folder / "0.tar", "json")
+    with pytest.raises(UsageError, match=r"a/0\.tar and .*b/0\.tar have one name"):
+        mc.count(tmp_path, mc.Matcher(CONCEPTS), id_column="__id__")
+    assert mc.count(tmp_path, mc.Matcher(CONCEPTS)).texts == 2  # with urls they may

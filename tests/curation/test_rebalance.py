@@ -17,7 +17,7 @@ from scipy.stats import chi2
 
 import metacurate as mc
 from metacurate.curation.curate import plan, sample
-from metacurate.errors import UsageError
+from metacurate.errors import InputError, UsageError
 from metacurate.schema import CURATED
 
 from .pools import ENTRIES, read_curated, read_kept, write_pool, zipf_pool
@@ -279,3 +279,35 @@ def test_a_subset_that_was_halved_is_balanced_again(tmp_path: Path) -> None:
     assert 1e-4 < chi2(len(SEEDS)).cdf(sum(z * z for z in deviations)) < 1 - 1e-4
     assert abs(sum(deviations)) < 4 * math.sqrt(len(SEEDS))
     assert min(repeated) > 40
+
+
+# ---- pools that don't tell their round
+
+
+def test_a_balanced_pool_that_lost_its_round_is_asked_for_it(tmp_path: Path) -> None:
+    """As img2dataset writes a table anew: with the columns that it was asked for, nothing else."""
+    metadata = mc.Metadata.from_entries(ENTRIES)
+    write_pool(tmp_path / "pool", [zipf_pool(5_000)])
+    first = mc.curate(tmp_path / "pool", metadata, threshold=40, out=tmp_path / "first")
+    told = mc.curate(first.out, metadata, threshold=10, out=tmp_path / "told")
+    assert told.summary["round"] == 1
+    copied = read_curated(first.out).replace_schema_metadata(None)
+    write_pool(tmp_path / "copy", [copied])
+    with pytest.raises(InputError, match="not tell in which round: give --round 1"):
+        mc.curate(tmp_path / "copy", metadata, threshold=10, out=tmp_path / "copied")
+    assert not (tmp_path / "copied").exists()
+    for source in (copied, copied.select(["url", "text"])):
+        folder = write_pool(tmp_path / f"{source.num_columns}", [source])
+        out = tmp_path / f"out {source.num_columns}"
+        again = mc.curate(folder, metadata, threshold=10, out=out, round=1)
+        assert again.summary["round"] == 1
+        assert read_kept(out) == read_kept(told.out)
+
+
+@pytest.mark.parametrize("round_", [-1, 2**64, 0.5])
+def test_a_round_that_is_none(round_: Any, tmp_path: Path) -> None:
+    write_pool(tmp_path / "pool", [zipf_pool(100)])
+    with pytest.raises(UsageError, match="round"):
+        mc.curate(
+            tmp_path / "pool", mc.Metadata.from_entries(ENTRIES), out=tmp_path / "o", round=round_
+        )

@@ -139,13 +139,11 @@ class CaptionTask(Task):
             )
         self._captions += captions
         self._units.append(unit.name)
-        return UnitRecord(
-            unit=unit.name,
-            source=unit.source,
-            first_row=unit.first_row,
+        return UnitRecord.of(
+            unit,
+            began,
             rows_read=unit.rows,
             invalid=0,
-            seconds=time.monotonic() - began,
         )
 
     def partial(self) -> pa.Table:

@@ -85,13 +85,11 @@ class PlanTask(Task):
         order = np.argsort(mins)
         upto = np.cumsum(np.concatenate([np.empty(0, np.uint64), *lengths])[order])
         self._runs.append(pa.table({"min_threshold": mins[order], "matches": upto}))
-        return UnitRecord(
-            unit=unit.name,
-            source=unit.source,
-            first_row=unit.first_row,
+        return UnitRecord.of(
+            unit,
+            began,
             rows_read=read + self._reader.filtered + self._reader.left,
             invalid=invalid,
-            seconds=time.monotonic() - began,
             filtered=self._reader.filtered,
             unmatched=read - invalid - len(mins),
             other_caption=None if self._sampling.choice is None else self._reader.left,

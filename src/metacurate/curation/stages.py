@@ -89,13 +89,11 @@ class CountTask(Task):
         self._watch.advance(0)  # the last chance to stop: half a unit can't be counted
         for texts in columns:
             self._counter.add(texts)
-        return UnitRecord(
-            unit=unit.name,
-            source=unit.source,
-            first_row=unit.first_row,
+        return UnitRecord.of(
+            unit,
+            began,
             rows_read=unit.rows,
             invalid=sum(texts.null_count for texts in columns),
-            seconds=time.monotonic() - began,
             filtered=self._reader.filtered,
             other_caption=self._reader.left if self._chooses else None,
             error=corrupt.message,
@@ -247,10 +245,9 @@ class SampleTask(Task):
                 np.add.at(self._total.values, chunk.flatten().to_numpy(), np.uint64(1))
         self._total.texts += n_kept
         self._total.matched += n_kept
-        return UnitRecord(
-            unit=unit.name,
-            source=unit.source,
-            first_row=unit.first_row,
+        return UnitRecord.of(
+            unit,
+            began,
             rows_read=unit.rows,
             kept=n_kept,
             balanced_away=matched - n_kept,
@@ -258,7 +255,6 @@ class SampleTask(Task):
             invalid=invalid,
             filtered=self._reader.filtered,
             other_caption=None if sampling.choice is None else self._reader.left,
-            seconds=time.monotonic() - began,
             output=output,
             error=corrupt.message,
         )

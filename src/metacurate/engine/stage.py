@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -85,6 +86,17 @@ class UnitRecord:
     error: str | None = None
     failed: bool = False
     work: int = 0
+
+    @classmethod
+    def of(cls, unit: Unit, began: float, **fields: Any) -> Self:
+        """Record what became of a unit.
+
+        Args:
+            unit: which. began: when work on it did, by the monotonic clock, in seconds.
+            **fields: all but its name, source, first row and time.
+        """
+        seconds = time.monotonic() - began
+        return cls(unit.name, unit.source, unit.first_row, seconds=seconds, **fields)
 
     def to_json(self) -> dict[str, Any]:
         """The record's fields."""

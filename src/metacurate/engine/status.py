@@ -30,8 +30,8 @@ def read_status(out: str | Path) -> dict[str, Any]:
 
     Returns:
         JSON: `command`, `state` (complete, running, failed, or interrupted), and for each stage
-        that has begun its `units`, `done` and `failed` ones, `errors`, its `work` and `work_done` in
-        what `measure` says, what was done `per_second` since it was last started, and
+        that has begun its `units`, `done` and `failed` ones, `errors`, its `work` and `work_done`
+        in what `measure` says, what was done `per_second` since it was last started, and
         `seconds_left` at that rate (None where that can't be told).
 
     Raises:

@@ -118,13 +118,11 @@ class ConvertTask(Task):
                 "field is" if quoted == 1 else "fields are",
             )
         more = f" (and {n_errors - 1} more like it)" if n_errors > 1 else ""
-        return UnitRecord(
-            unit=unit.name,
-            source=unit.source,
-            first_row=0,
+        return UnitRecord.of(
+            unit,
+            began,
             rows_read=rows,
             invalid=n_errors,
-            seconds=time.monotonic() - began,
             output=output,
             error=f"{first_error}{more}" if n_errors else None,
         )

@@ -82,13 +82,11 @@ class PackTask(Task):
                     writer.write_table(table)
 
         write_atomically(self._outputs / output, write)
-        return UnitRecord(
-            unit=unit.name,
-            source=unit.source,
-            first_row=unit.first_row,
+        return UnitRecord.of(
+            unit,
+            began,
             rows_read=unit.rows,
             invalid=0,
-            seconds=time.monotonic() - began,
             output=output,
         )
 
