@@ -127,10 +127,10 @@ FILES = [
 ]  # fmt: skip
 
 
-def good_file(name: str) -> tuple[str, bytes]:
+def good_file(name: str, stem: str = "a") -> tuple[str, bytes]:
     if ".csv" in name:
-        return "a.csv", CSV
-    return ("a.jsonl", JSON) if ".jsonl" in name else ("a.tar", TAR)
+        return f"{stem}.csv", CSV
+    return (f"{stem}.jsonl", JSON) if ".jsonl" in name else (f"{stem}.tar", TAR)
 
 
 @pytest.fixture
@@ -176,9 +176,10 @@ def test_bad_rows(
     assert told[name] is None if reason is None else reason in told[name]
 
 
+@pytest.mark.parametrize("stem", ["a", "c"])  # the good file comes first, or last
 @pytest.mark.parametrize(("name", "content", "reason"), FILES)
-def test_bad_files(name: str, content: bytes, reason: str, pool: Path) -> None:
-    good, good_content = good_file(name)
+def test_bad_files(name: str, content: bytes, reason: str, stem: str, pool: Path) -> None:
+    good, good_content = good_file(name, stem)
     (pool / good).write_bytes(good_content)
     (pool / name).write_bytes(content)
     with pytest.raises(MetacurateError) as caught:

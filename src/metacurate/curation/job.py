@@ -25,7 +25,7 @@ from metacurate.errors import InputError, MetacurateError, UsageError, first_lin
 from metacurate.matching.matcher import Matcher
 from metacurate.matching.spacing import Mode
 from metacurate.metadata.metadata import Metadata
-from metacurate.pool.convert import DELIMITERS, peek, read_tables
+from metacurate.pool.convert import peek, read_tables
 from metacurate.pool.files import COUNTS_FILE, Source, absolute_sources, find_files
 from metacurate.pool.tables import Pool
 from metacurate.pool.where import Where
@@ -125,6 +125,42 @@ class Job:
     seed: int
     options: PoolOptions
 
+    @property
+    def named(self) -> dict[str, str | None]:
+        """The columns that were named."""
+        return {name: self.options.get(name) for name in COLUMN_OPTIONS}
+
+    def check(self) -> None:
+        """Refuse options that can't be, or contradict one another.
+
+        Raises:
+            UsageError: naming them.
+        """
+        if self.named["url_column"] and self.named["id_column"]:
+            raise UsageError("give --url-column or --id-column, not both")
+        for column in set(self.named.values()) & set(CURATED.names):
+            raise UsageError(f"column '{column}' can't be read: curation writes it")
+        per_image, round_ = self.options.get("per_image", "all"), self.options.get("round")
+        if per_image not in get_args(PerImage):
+            raise UsageError(f"per_image {per_image!r} is none of: {', '.join(get_args(PerImage))}")
+        if round_ is not None:
+            check_seed(round_, "round")
+
+    def configuration(self) -> dict[str, Any]:
+        """What decides about the outputs, as JSON; see `metacurate.engine.manifest.check_claim`."""
+        columns = self.options.get("columns")
+        return {
+            "command": self.command,
+            "pool": absolute_sources(self.source),
+            **self.named,
+            "columns": None if columns is None else list(columns),
+            "per_image": self.options.get("per_image", "all"),
+            "round": self.options.get("round"),
+            "metadata": self.metadata.digest,
+            "mode": self.mode,
+            "seed": self.seed,
+        }
+
     @contextmanager
     def open(
         self,
@@ -144,36 +180,18 @@ class Job:
             check: refuses pools that won't do.
             **decides: what else the outputs depend on.
         """
-        options = self.options
-        expression = options.get("where")
-        where = None if expression is None else parse_where(expression)
-        if options.get("url_column") and options.get("id_column"):
-            raise UsageError("give --url-column or --id-column, not both")
-        for column in {options.get(name) for name in COLUMN_OPTIONS} & set(CURATED.names):
-            raise UsageError(f"column '{column}' can't be read: curation writes it")
-        round_ = options.get("round")
-        if round_ is not None:
-            check_seed(round_, "round")
+        options, named, columns = self.options, self.named, self.options.get("columns")
+        self.check()
         if known is not None:
             known.check(self.metadata, self.mode)
+        expression = options.get("where")
+        where = None if expression is None else parse_where(expression)
+        round_ = options.get("round")
         folder = None if out is None else Path(out)
         files = find_files(self.source, folder)
-        per_image = options.get("per_image", "all")
-        if per_image not in get_args(PerImage):
-            raise UsageError(f"per_image {per_image!r} is none of: {', '.join(get_args(PerImage))}")
-        columns = options.get("columns")
-        named: dict[str, str | None] = {name: options.get(name) for name in COLUMN_OPTIONS}
         configuration = {
-            "command": self.command,
-            "pool": absolute_sources(self.source),
-            **named,
-            "columns": None if columns is None else list(columns),
+            **self.configuration(),
             "where": where and where.text,
-            "per_image": per_image,
-            "round": round_,
-            "metadata": self.metadata.digest,
-            "mode": self.mode,
-            "seed": self.seed,
             "counts": known and known.counts.digest,
             **decides,
         }
@@ -184,8 +202,8 @@ class Job:
             on_error=options.get("on_error", "fail"),
             progress=options.get("progress"),
         ) as space:
-            if files[0].format in DELIMITERS and files[0].size:
-                Pool.open([peek(files[0], columns)], where=where, round_=round_, **named)
+            if headers := peek(files, columns):
+                Pool.open(headers, where=where, round_=round_, **named)
             if files[0].format != "parquet":
                 space.claim()  # before the conversion, which takes its time
             tables = read_tables(space, files, columns, options.get("text_column"))
@@ -193,7 +211,9 @@ class Job:
             if check is not None:
                 check(pool)
             matcher = matcher or Matcher(self.metadata, self.mode)
-            captions = CaptionStage(pool, matcher, self.seed) if per_image == "one" else None
+            captions = None
+            if options.get("per_image") == "one":
+                captions = CaptionStage(pool, matcher, self.seed)
             if known is not None:
                 known.check_pool(pool.identity if captions is None else captions.choice_key)
             space.claim()

@@ -168,20 +168,25 @@ def read_tables(
     ]
 
 
-def peek(file: InputFile, columns: Sequence[str] | None) -> PoolFile:
-    """Read the header of a file of CSV or TSV: wrong columns should show before all is converted.
+def peek(files: Sequence[InputFile], columns: Sequence[str] | None) -> list[PoolFile]:
+    """Read the headers of CSV and TSV: wrong columns should show before all is converted.
 
     Args:
-        file: of the pool. columns: their names, where there is no header.
+        files: of a pool. columns: their names, where there is no header.
 
     Returns:
-        The file as if it held one row; with the problem where it can't be read.
+        The files as if each held one row, but for those that can't be read, which the conversion
+        will tell of; none of other formats.
     """
-    try:
-        schema = next(_read(file, columns, None)).rows.schema
-    except (ValueError, pa.ArrowException, _ReadError) as error:
-        return PoolFile(file, file.path, (), None, f"can't be read: {first_line(error)}")
-    return PoolFile(file, file.path, (1,), schema, None)
+    found = []
+    for file in files:
+        if file.format in DELIMITERS:
+            try:
+                schema = next(_read(file, columns, None)).rows.schema
+                found.append(PoolFile(file, file.path, (1,), schema, None))
+            except (ValueError, pa.ArrowException, _ReadError):
+                continue
+    return found
 
 
 class _ReadError(Exception):
