@@ -350,7 +350,11 @@ def curate(folder: Path, out: str, **options: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("module", "redone"),
-    [(convert, "convert"), (per_image, "captions count sample"), (stages, "count sample")],
+    [
+        (convert, "convert captions count sample"),
+        (per_image, "captions count sample"),
+        (stages, "count sample"),
+    ],
 )
 def test_records_of_another_version(
     module: Any, redone: str, done: Path, monkeypatch: pytest.MonkeyPatch

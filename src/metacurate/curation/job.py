@@ -1,5 +1,6 @@
 """What the commands of curation share: the pool they open, the folder they hold, the stages."""
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -245,7 +246,10 @@ class Work:
             log.warning(
                 "no text matches an entry: is '%s' the right column?", self.pool.text_column
             )
-        return tally.to_counts(self.matcher, self.pool_identity), outcome
+        identity = self.pool_identity
+        if outcome.unread:  # counts of the rest are not those of the pool
+            identity = hashlib.sha256("\n".join([identity, *outcome.unread]).encode()).hexdigest()
+        return tally.to_counts(self.matcher, identity), outcome
 
     def counts(self) -> Counts:
         """The counts that are known, or else the pool's."""
@@ -270,7 +274,7 @@ class Work:
             use_dictionary=["source", "count"],
         )
         self.space.write_shards(outcome)
-        digests = {"metadata": counts.metadata_digest, "pool": self.pool_identity}
+        digests = {"metadata": counts.metadata_digest, "pool": counts.pool}
         self.space.write_manifest(summary, digests)
 
     def fates(self, outcome: Outcome, names: Sequence[str]) -> dict[str, int]:

@@ -172,8 +172,8 @@ def choose_captions(space: Workspace, stage: CaptionStage) -> Choice:
     """
     outcome = space.run(stage)
     key = stage.choice_key
-    if failed := [record.unit for record in outcome.records if record.failed]:
-        key = hashlib.sha256("\n".join([key, *failed]).encode()).hexdigest()  # they had no say
+    if outcome.unread:  # they had no say
+        key = hashlib.sha256("\n".join([key, *outcome.unread]).encode()).hexdigest()
     path = space.work / f"others-{key[:16]}.npy"
     if not _is_whole(path, stage.pool.rows):
         for stale in space.work.glob("others-*.npy"):

@@ -84,13 +84,14 @@ def read_configuration(out: Path) -> dict[str, Any] | None:
     Args:
         out: the output folder.
     """
-    found: dict[str, Any]
+    found: Any = None
     try:
         found = json.loads((work_folder(out) / CONFIGURATION).read_text("utf-8"))
-        return found
     except (OSError, ValueError):  # none, or damaged: a finished run has it in its manifest too
         manifest = read_manifest(out)
-        return None if manifest is None else manifest["configuration"]
+        found = None if manifest is None else manifest["configuration"]
+    ours = isinstance(found, dict) and {"command", "pool"} <= found.keys()
+    return found if ours else None
 
 
 def read_manifest(out: Path) -> dict[str, Any] | None:
@@ -106,10 +107,11 @@ def read_manifest(out: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        manifest: Any = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise InputError(str(path), f"is damaged: {first_line(error)}") from error
-    return manifest
+    ours = isinstance(manifest, dict) and {"configuration", "totals"} <= manifest.keys()
+    return manifest if ours else None  # other programs have files of this name, too
 
 
 def refuse_foreign(out: Path) -> None:
@@ -129,8 +131,9 @@ def refuse_foreign(out: Path) -> None:
         raise UsageError(f"{out}: outputs are written to local folders only")
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file, not a folder")
-    ours = work_folder(out).exists() or (out / MANIFEST).exists()
-    if out.exists() and any(out.iterdir()) and not ours:
+    if not out.exists() or not any(out.iterdir()) or work_folder(out).exists():
+        return
+    if read_manifest(out) is None:
         raise UsageError(f"{out} is not empty, and holds no run of metacurate")
 
 
@@ -173,11 +176,13 @@ class Records:
         for folder in (outputs, self.folder):
             drop_temporaries(folder)
         for path in sorted(self.folder.glob("*.json")):
+            found: list[UnitRecord] = []
             try:
-                records = [record for record in read_records(path) if not record.failed]
+                found = read_records(path)
                 read_arrow(self._partial(path))
             except (OSError, ValueError, TypeError):  # as a machine leaves them that loses power
-                records = []
+                found = []
+            records = [record for record in found if not record.failed]
             fits = bool(records) and all(
                 record.unit in wanted
                 and (record.output is None or _is_there(outputs / record.output))
@@ -185,6 +190,8 @@ class Records:
             )
             if fits:
                 self._files[path] = records
+                if len(records) < len(found):  # what failed is tried again, and told anew
+                    write_json(path, [record.to_json() for record in records])
             else:
                 path.unlink()
                 self._partial(path).unlink(missing_ok=True)

@@ -1,8 +1,9 @@
 """Run a stage: plan, skip what is done, map over workers, record, account."""
 
 import logging
+import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 TASKS_PER_WORKER = 8  # so that workers end together, and a kill costs little
 UNITS_PER_TASK = 64  # at the most, for the same reason
+OUTPUT_NAME = re.compile(r"-[0-9a-f]{12}-\d{9,}-\d{9,}\.parquet$")  # as units name their files
 LISTED = 20  # failures that an error names
 
 
@@ -29,11 +31,13 @@ class Outcome:
         records: of all units, in the order of the plan.
         partials: files that add up to the stage's result.
         resumed: number of units that an earlier run had done.
+        unread: names of units that failed though nothing spoke against them when planned.
     """
 
     records: list[UnitRecord]
     partials: list[Path]
     resumed: int
+    unread: tuple[str, ...]
 
     @property
     def errors(self) -> list[UnitRecord]:
@@ -95,6 +99,8 @@ def run(
         (out / MANIFEST).unlink(missing_ok=True)
         records.drop_others()  # their files are about to be written anew under the same names
         records.plan(units, stage.measure)
+        if stage.outputs is not None:
+            _drop_stale(outputs, done.values())  # what another configuration made
     if resumed:
         log.info("%s: %d of %d units were done before", stage.name, resumed, len(units))
 
@@ -123,7 +129,18 @@ def run(
     if pending:
         progress.end()
     records.drop_others()
-    return Outcome([done[unit.name] for unit in units], records.partials(), resumed)
+    if stage.outputs is not None:
+        _drop_stale(outputs, done.values())
+    unread = (u.name for u in units if done[u.name].failed and u.problem is None)
+    return Outcome([done[unit.name] for unit in units], records.partials(), resumed, tuple(unread))
+
+
+def _drop_stale(folder: Path, records: Iterable[UnitRecord]) -> None:
+    """Remove files that no record tells of: of inputs that changed or went, or of other flags."""
+    wanted = {record.output for record in records}
+    for path in folder.glob("*"):
+        if OUTPUT_NAME.search(path.name) and path.name not in wanted:
+            path.unlink()
 
 
 def check_workers(workers: int | None) -> int:

@@ -136,11 +136,6 @@ class Watch:
         self.done += work
         self._advance(work)
 
-    @property
-    def stopped(self) -> bool:
-        """Whether the run is to end."""
-        return self._stop.is_set()
-
 
 class Task(ABC):
     """One worker's pass over several units, with what it adds up on the way."""

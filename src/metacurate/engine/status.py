@@ -94,7 +94,7 @@ def _read_stage(path: Path, running: bool) -> tuple[float, dict[str, Any]] | Non
     try:
         plan = json.loads(path.read_text("utf-8"))
         started = path.stat().st_mtime
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return None
     done = failed = work_done = since = 0
     last = started
@@ -103,7 +103,7 @@ def _read_stage(path: Path, running: bool) -> tuple[float, dict[str, Any]] | Non
         try:
             written = record_path.stat().st_mtime
             records = read_records(record_path)
-        except (FileNotFoundError, ValueError):  # dropped, or left by a loss of power
+        except (FileNotFoundError, ValueError, TypeError):  # dropped, or left by a loss of power
             continue
         for record in records:
             done += not record.failed

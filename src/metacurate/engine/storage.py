@@ -3,9 +3,8 @@
 import fcntl
 import json
 import os
+import secrets
 import shutil
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,8 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from metacurate.errors import MetacurateError
-
-UMASK_LOCK = threading.Lock()
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -32,13 +29,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-        os.close(handle)
-        temporary = Path(name)
+        temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
+        temporary.touch(exist_ok=False)  # with the permissions that the user's umask leaves
         try:
             write(temporary)
             _flush(temporary)
-            temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -135,13 +130,6 @@ def drop_temporaries(folder: Path) -> None:
             shutil.rmtree(left)
         else:
             left.unlink()
-
-
-def _umask() -> int:
-    with UMASK_LOCK:  # asking for it sets it, for the whole process
-        mask = os.umask(0o077)
-        os.umask(mask)
-    return mask
 
 
 @contextmanager

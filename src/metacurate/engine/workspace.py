@@ -2,7 +2,6 @@
 
 import logging
 import platform
-import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,7 +26,6 @@ log = logging.getLogger(__name__)
 OnError: TypeAlias = Literal["fail", "skip"]
 
 SHARDS_FILE = "shards.parquet"
-OUTPUT_NAME = re.compile(r"-[0-9a-f]{12}-\d{9,}-\d{9,}\.parquet$")  # as units name their files
 
 
 @dataclass
@@ -62,7 +60,7 @@ class Workspace:
         claim(self.folder, self.configuration)
 
     def run(self, stage: Stage) -> Outcome:
-        """Bring a stage to its end, and remove files that an earlier run of it left over.
+        """Bring a stage to its end.
 
         Args:
             stage: what to do.
@@ -75,8 +73,6 @@ class Workspace:
         self.outcomes[stage.name] = outcome
         if outcome.errors:
             self._judge(stage, outcome)
-        if stage.outputs is not None:
-            _drop_stale(self.folder / stage.outputs, outcome)
         return outcome
 
     def _judge(self, stage: Stage, outcome: Outcome) -> None:
@@ -200,11 +196,3 @@ def versions() -> dict[str, str]:
     """Versions of metacurate, Python, and the libraries that results pass through."""
     libraries = {name: version(name) for name in ("numba", "numpy", "pyarrow")}
     return {"metacurate": __version__, "python": platform.python_version(), **libraries}
-
-
-def _drop_stale(folder: Path, outcome: Outcome) -> None:
-    """Remove files that inputs which have changed or gone left behind."""
-    wanted = {record.output for record in outcome.records}
-    for path in folder.glob("*") if folder.exists() else ():
-        if OUTPUT_NAME.search(path.name) and path.name not in wanted:
-            path.unlink()

@@ -4,7 +4,8 @@ import logging
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ from metacurate.engine.storage import write_atomically
 from metacurate.engine.workspace import Workspace
 from metacurate.errors import InputError, UsageError, first_line
 from metacurate.pool.blocks import Block, conform, unify
-from metacurate.pool.delimited import count_quoted, read_delimited
+from metacurate.pool.delimited import count_quoted, read_delimited, read_header
 from metacurate.pool.files import InputFile, refuse_changed
 from metacurate.pool.jsonlines import read_json_lines
 from metacurate.pool.streams import open_stream
@@ -157,15 +158,27 @@ def read_tables(
         return [read_footer(file) for file in files]
     names = tuple(columns) if columns is not None else None
     field = text_field if kind == "tar" else None
-    outcome = space.run(ConvertStage(tuple(files), names, field))
-    return [
+    stage = ConvertStage(tuple(files), names, field)
+    outcome = space.run(stage)
+    tables = [
         read_footer(
             file,
             None if record.output is None else str(space.folder / CONVERTED / record.output),
             record.error if record.failed else None,
+            stage.key,
         )
         for file, record in zip(files, outcome.records, strict=True)
     ]
+    return tables if kind in DELIMITERS else _with_common_columns(tables)
+
+
+def _with_common_columns(tables: Sequence[PoolFile]) -> list[PoolFile]:
+    """Give files of JSON, whose columns are those of the keys that occur, the columns of all."""
+    schemas = [table.schema for table in tables if table.schema is not None]
+    if not schemas or all(schema.equals(schemas[0]) for schema in schemas):
+        return list(tables)
+    common = reduce(unify, schemas)
+    return [replace(table, common=common) for table in tables]
 
 
 def peek(files: Sequence[InputFile], columns: Sequence[str] | None) -> list[PoolFile]:
@@ -182,10 +195,12 @@ def peek(files: Sequence[InputFile], columns: Sequence[str] | None) -> list[Pool
     for file in files:
         if file.format in DELIMITERS:
             try:
-                schema = next(_read(file, columns, None)).rows.schema
-                found.append(PoolFile(file, file.path, (1,), schema, None))
-            except (ValueError, pa.ArrowException, _ReadError):
+                with open_stream(file.path) as stream:
+                    names = columns or read_header(stream, DELIMITERS[file.format])
+            except (ValueError, OSError):
                 continue
+            schema = pa.schema([(name, pa.string()) for name in names])
+            found.append(PoolFile(file, file.path, (1,), schema, None))
     return found
 
 
@@ -235,8 +250,9 @@ def _write_blocks(path: Path, blocks: Iterator[pa.Table]) -> None:
             return
         with _writer(path, schema) as joined:
             for part in parts:
-                for batch in pq.ParquetFile(part).iter_batches():
-                    joined.write_table(conform(pa.Table.from_batches([batch]), schema))
+                file = pq.ParquetFile(part)
+                for group in range(file.num_row_groups):  # a block each
+                    joined.write_table(conform(file.read_row_group(group), schema))
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:

@@ -8,7 +8,8 @@ swallow the rest of a file.
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +18,7 @@ from metacurate.pool.blocks import BLOCK_BYTES, BLOCK_ROWS, Block
 from metacurate.pool.streams import refuse_other_kinds
 
 ROW_LIMIT = 64 << 20  # bytes of a row
+FIELDS_LIMIT = 1 << 22  # of a row, by its delimiters, those in quotes among them
 BYTES = "latin-1"  # a character for each byte: the text is cut at ASCII only, and not altered
 
 BOM = "\xef\xbb\xbf"
@@ -57,8 +59,7 @@ def read_delimited(
             a row where none is expected, a quote is never closed, or a row exceeds 64 MB.
         OSError: when the stream can't be read.
     """
-    lines = _lines(stream)
-    rows = _split_rows(lines, delimiter) if delimiter == "\t" else _parse_rows(lines, delimiter)
+    rows = _rows(stream, delimiter)
     names = list(columns) if columns is not None else _read_header(rows)
     _check_names(names)
     pending: list[list[str] | None] = []
@@ -81,6 +82,20 @@ def read_delimited(
         yield _block(pending, names, errors)
 
 
+def read_header(stream: pa.NativeFile, delimiter: str) -> list[str]:
+    """Read the names of the columns from a file's first line.
+
+    Args:
+        stream: the text, decompressed. delimiter: "," for CSV or a tab for TSV.
+
+    Raises:
+        ValueError: when there is no header.
+        OSError: when the stream can't be read.
+    """
+    with closing(_rows(stream, delimiter)) as rows:
+        return _read_header(rows)
+
+
 def count_quoted(block: Block) -> int:
     """Number of fields in quotes, as CSV would have them: in TSV these are part of the text.
 
@@ -98,7 +113,13 @@ def count_quoted(block: Block) -> int:
     return quoted
 
 
-def _lines(stream: pa.NativeFile) -> Iterator[str]:
+def _rows(stream: pa.NativeFile, delimiter: str) -> Generator[Row]:
+    with closing(_lines(stream)) as lines:
+        split = _split_rows if delimiter == "\t" else _parse_rows
+        yield from split(lines, delimiter)
+
+
+def _lines(stream: pa.NativeFile) -> Generator[str]:
     text = io.TextIOWrapper(stream, encoding=BYTES, newline="\n")
     try:
         line = text.readline(ROW_LIMIT + 1)
@@ -120,19 +141,36 @@ def _lines(stream: pa.NativeFile) -> Iterator[str]:
 def _split_rows(lines: Iterator[str], delimiter: str) -> Iterator[Row]:
     for line in lines:
         line = line.removesuffix("\n").removesuffix("\r")
-        yield line.split(delimiter) if line else []
+        if line.count(delimiter) > FIELDS_LIMIT:
+            yield f"more than {FIELDS_LIMIT:,} fields"
+        else:
+            yield line.split(delimiter) if line else []
 
 
 def _parse_rows(lines: Iterator[str], delimiter: str) -> Iterator[Row]:
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    size = fields = start = 0
+
+    def limited() -> Iterator[str]:
+        nonlocal size, fields
+        for line in lines:
+            size += len(line)
+            fields += line.count(delimiter)
+            if size > ROW_LIMIT or fields > FIELDS_LIMIT:
+                raise ValueError(
+                    f"line {start}: its row is longer than {ROW_LIMIT >> 20} MB or "
+                    f"{FIELDS_LIMIT:,} fields: is a quote not closed?"
+                )
+            yield line
+
+    reader = csv.reader(limited(), delimiter=delimiter, strict=True)
     while True:
-        line = reader.line_num + 1
+        size, fields, start = 0, 0, reader.line_num + 1
         try:
             yield next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield _explain(str(error), line)
+            yield _explain(str(error), start)
 
 
 def _explain(message: str, line: int) -> str:

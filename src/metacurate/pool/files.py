@@ -12,7 +12,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import glob_translate
 
-from metacurate.engine.manifest import MANIFEST, WORK
+from metacurate.engine.manifest import MANIFEST, WORK, read_manifest
 from metacurate.errors import InputError, UsageError, first_line
 
 Source: TypeAlias = str | Path | Sequence[str | Path]
@@ -190,6 +190,18 @@ def _names(filesystem: Any, path: str, one: str) -> list[str]:
     return names
 
 
+def _is_output(filesystem: Any, folder: str) -> bool:
+    """Whether a folder holds what a finished run of metacurate left."""
+    if not filesystem.exists(f"{folder}/{MANIFEST}"):
+        return False
+    if filesystem.isdir(f"{folder}/{WORK}") or not isinstance(filesystem, LocalFileSystem):
+        return bool(filesystem.isdir(f"{folder}/{WORK}"))
+    try:
+        return read_manifest(Path(folder)) is not None
+    except InputError:  # of another program, as it seems
+        return False
+
+
 def _fixed_part(pattern: str) -> str:
     """The folder of a glob that is the same for all that it finds."""
     return re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
@@ -197,7 +209,7 @@ def _fixed_part(pattern: str) -> str:
 
 def _files_of_folder(filesystem: Any, folder: str) -> list[str]:
     base = folder.rstrip("/")
-    if filesystem.exists(f"{base}/{MANIFEST}"):
+    if _is_output(filesystem, base):
         if filesystem.isdir(f"{base}/{CURATED_FOLDER}"):
             base = f"{base}/{CURATED_FOLDER}"
         elif filesystem.exists(f"{base}/{COUNTS_FILE}"):
@@ -226,7 +238,10 @@ def _refuse_incomplete(paths: Iterable[str]) -> None:
 def _input_file(filesystem: Any, name: str) -> InputFile:
     path = name if isinstance(filesystem, LocalFileSystem) else filesystem.unstrip_protocol(name)
     try:
+        path.encode()
         identity, size = identity_of(path)
+    except UnicodeEncodeError as error:
+        raise InputError(path, "its name is no UTF-8") from error
     except OSError as error:  # it went away since it was listed
         raise InputError(path, f"can't be looked at: {first_line(error)}") from error
     return InputFile(path, identity, format_of(path) or "parquet", size=size)

@@ -18,7 +18,7 @@ from metacurate.pool.blocks import BLOCK_BYTES, NULL, Block, Kind, join, json_te
 from metacurate.pool.streams import refuse_other_kinds
 
 BLOCK = BLOCK_BYTES  # that are read at a time; 8 or more, to tell formats
-ROW_LIMIT = 64 << 20  # bytes of a line
+ROW_LIMIT = 16 << 20  # bytes of a line: as objects of Python, they take many times the room
 ROWS = 1 << 14  # of a block, at most
 CELLS = 1 << 22  # rows times columns of a block, at most, for files of many sparse columns
 COLUMNS = 2000
@@ -42,7 +42,7 @@ def read_json_lines(stream: pa.NativeFile) -> Iterator[Block]:
     a later block may have more columns, or wider ones, which `unify` and `conform` settle.
 
     Blank lines are skipped, and a byte order mark at the beginning. A line that is no JSON object
-    in valid UTF-8, gives a key twice, exceeds 64 MB, is nested more than 100 deep, or has half of
+    in valid UTF-8, gives a key twice, exceeds 16 MB, is nested more than 100 deep, or has half of
     a surrogate pair or a number beyond float64 becomes a row of nulls and an error, with lines
     counted from 1.
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from metacurate.engine.progress import Progress
+from metacurate.engine.run import CorruptInputError
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
 from metacurate.engine.storage import write_atomically
 from metacurate.engine.workspace import OnError, open_workspace
@@ -158,9 +159,15 @@ def pack(
         for file in files:
             if file.problem is not None and (on_error == "fail" or not good):
                 raise InputError(file.path, file.problem)
-        stage = PackStage(tuple(good), _common_schema(good), rows_per_shard)
-        space.claim()
-        outcome = space.run(stage)
+        outcome = None
+        while outcome is None or outcome.errors:
+            stage = PackStage(tuple(good), _common_schema(good), rows_per_shard)
+            space.claim()
+            outcome = space.run(stage)
+            bad = {record.source for record in outcome.errors}  # and cut the rest anew
+            good = [file for file in good if file.path not in bad]
+            if not good:
+                raise CorruptInputError(stage.name, outcome.errors)
         summary = {
             "files_read": len(good),
             "files_skipped": len(files) - len(good),
@@ -180,7 +187,7 @@ def pack(
 
 def _common_schema(files: Sequence[PoolFile]) -> pa.Schema:
     """The columns of all files, in the first one's order; and what their metadata agree in."""
-    schemas = [file.schema for file in files if file.schema is not None]
+    schemas = [file.columns for file in files if file.columns is not None]
     joined = schemas[0]
     for file, schema in zip(files, schemas, strict=True):
         differing = set(schema.names) ^ set(schemas[0].names)

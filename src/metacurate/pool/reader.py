@@ -16,10 +16,12 @@ import pyarrow.parquet as pq
 from metacurate.engine.stage import Unit, Watch
 from metacurate.errors import InputError, first_line
 from metacurate.matching.matcher import string_arrays
+from metacurate.pool.blocks import conform
 from metacurate.pool.files import refuse_changed
 from metacurate.pool.tables import Pool, open_parquet
 
 BATCH_ROWS = 32_768
+BATCH_BYTES = 64 << 20  # or fewer rows, where they are wide
 POSITION = "\0position"  # a column's name that no file has
 
 Positions = npt.NDArray[np.int64]
@@ -135,6 +137,7 @@ class Reader:
     def _open(self, unit: Unit) -> None:
         pool_file = self._pool.by_path[unit.source]
         file = open_parquet(pool_file.table)
+        most = min(BATCH_ROWS, pool_file.rows_within(BATCH_BYTES))
         self._selection = self._pool.selection(pool_file)
         columns = self._columns
         if columns is not None and self._selection is not None:
@@ -145,14 +148,18 @@ class Reader:
             group += 1
         self._rest = None
         groups = range(group, file.num_row_groups)
-        if self._selection is None:
-            self._pieces = _read_groups(file, groups, columns)
+        if self._selection is None or pool_file.common is not None:
+            self._pieces = _read_groups(file, groups, columns, most)
         else:
             try:
                 passing = _passing_groups(pool_file.table, self._selection)
             except pa.ArrowException as error:
                 raise _unanswered(unit.source, error) from error
-            self._pieces = _read_passing(file, groups, columns, passing)
+            self._pieces = _read_passing(file, groups, columns, most, passing)
+        if pool_file.common is not None:
+            names = pool_file.common.names if columns is None else columns
+            wanted = pa.schema([pool_file.common.field(name) for name in names])
+            self._pieces = (_conformed(piece, wanted) for piece in self._pieces)
         skip = unit.first_row - row
         while skip > 0:
             skip -= _size(self._next(skip))
@@ -271,21 +278,31 @@ def _cut(piece: Piece, rows: int) -> tuple[Piece, Piece]:
     return piece.slice(0, rows), piece.slice(rows)
 
 
+def _conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    table = conform(pa.Table.from_batches([batch]), schema)
+    columns = [_whole(column) for column in table.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
 def _read_groups(
-    file: pq.ParquetFile, groups: Sequence[int], columns: list[str] | None
+    file: pq.ParquetFile, groups: Sequence[int], columns: list[str] | None, most: int
 ) -> Iterator[Piece]:
     batches: Iterator[Any] = file.iter_batches(
-        BATCH_ROWS, row_groups=list(groups), columns=columns, use_threads=False
+        most, row_groups=list(groups), columns=columns, use_threads=False
     )
     return batches
 
 
 def _read_passing(
-    file: pq.ParquetFile, groups: Sequence[int], columns: list[str] | None, passing: set[int]
+    file: pq.ParquetFile,
+    groups: Sequence[int],
+    columns: list[str] | None,
+    most: int,
+    passing: set[int],
 ) -> Iterator[Piece]:
     for group in groups:
         if group in passing:
-            yield from _read_groups(file, [group], columns)
+            yield from _read_groups(file, [group], columns, most)
         else:
             yield file.metadata.row_group(group).num_rows
 

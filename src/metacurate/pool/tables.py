@@ -1,6 +1,7 @@
 """A pool: Parquet files of pairs, the columns that make a pair, and the units of work."""
 
 import hashlib
+import logging
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,10 @@ from metacurate.pool.files import InputFile
 from metacurate.pool.where import Where
 from metacurate.schema import CURATED, is_text
 
+log = logging.getLogger(__name__)
+
 UNIT_ROWS = 131_072
+UNIT_BYTES = 256 << 20  # or fewer rows, where they are wide
 ROUND = b"metacurate.round"  # in a curated file's metadata: the round that drew it
 TAR_ID = "__id__"  # of samples in tars: the tar's name, and the key
 SMALLEST_THRESHOLD = CURATED.names[-1]
@@ -39,6 +43,9 @@ class PoolFile:
         row_groups: number of rows of each.
         schema: the Arrow schema; None where the file can't be read.
         problem: why it can't be worked on, or None.
+        bytes: of all rows, uncompressed.
+        conversion: what decided how it was converted, in hex; "" for Parquet.
+        common: columns that its rows are brought to, where those of other files are wider.
     """
 
     file: InputFile
@@ -46,6 +53,9 @@ class PoolFile:
     row_groups: tuple[int, ...]
     schema: pa.Schema | None
     problem: str | None
+    bytes: int = 0
+    conversion: str = ""
+    common: pa.Schema | None = None
 
     @property
     def path(self) -> str:
@@ -55,7 +65,21 @@ class PoolFile:
     @property
     def identity(self) -> str:
         """What changes when the file does, or what is taken of it."""
-        return f"{self.file.identity} sidecar" if self.file.sidecar else self.file.identity
+        taken = "sidecar" if self.file.sidecar else self.conversion
+        return f"{self.file.identity} {taken}".rstrip()
+
+    @property
+    def columns(self) -> pa.Schema | None:
+        """The columns that its rows are read with."""
+        return self.schema if self.common is None else self.common
+
+    def rows_within(self, size: int) -> int:
+        """About how many rows have so many bytes; at least one.
+
+        Args:
+            size: in bytes.
+        """
+        return max(1, size * self.rows // max(1, self.bytes))
 
     @property
     def rows(self) -> int:
@@ -135,12 +159,13 @@ class Pool:
             checked = tuple(_check_where(file, where) for file in checked)
         if not any(file.rows for file in good):
             raise MetacurateError(f"the pool has no rows: {', '.join(f.path for f in good[:3])}")
+        _tell_differences(good)
         round_ = _next_round(good) if round_ is None else round_
         return cls(checked, identity, text, round_, where)
 
     @cached_property
     def units(self) -> tuple[Unit, ...]:
-        """Ranges of about 131,072 rows: whole row groups, or even parts of a large one."""
+        """Ranges of about 131,072 rows or 256 MB: row groups, or even parts of a large one."""
         return tuple(unit for file in self.files for unit in _cut_file(file))
 
     @cached_property
@@ -164,8 +189,9 @@ class Pool:
 
     @property
     def identity(self) -> str:
-        """Hash of all files' paths, sizes and times and of the filter, in hex."""
-        parts = [f"{file.path}\0{file.identity}" for file in self.files]
+        """Hash of all files' paths, sizes and times, of the text column and the filter, in hex."""
+        parts = [f"{file.path}\0{file.identity}\0{file.problem or ''}" for file in self.files]
+        parts.append(f"\0text\0{self.text_column}")
         if self.where is not None:
             parts.append(f"\0where\0{self.where.text}")
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -189,9 +215,9 @@ class Pool:
         Args:
             file: one of the pool's good files.
         """
-        assert file.schema is not None
-        expression = None if self.where is None else self.where.bind(file.schema)
-        if file.file.sidecar and column_type(file.schema, STATUS) is not None:
+        assert file.columns is not None
+        expression = None if self.where is None else self.where.bind(file.columns)
+        if file.file.sidecar and column_type(file.columns, STATUS) is not None:
             success = pc.field(STATUS) == "success"
             expression = success if expression is None else expression & success
         return expression
@@ -223,13 +249,16 @@ def open_parquet(path: str) -> pq.ParquetFile:
     return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
 
 
-def read_footer(file: InputFile, table: str | None = None, problem: str | None = None) -> PoolFile:
+def read_footer(
+    file: InputFile, table: str | None = None, problem: str | None = None, conversion: str = ""
+) -> PoolFile:
     """Read what a Parquet file tells of itself.
 
     Args:
         file: of the pool.
         table: the Parquet file that it was converted into, if it is none itself.
         problem: why there is no such file.
+        conversion: what decided how it was converted, in hex.
 
     Returns:
         Its rows and columns; or why it can't be read.
@@ -242,7 +271,10 @@ def read_footer(file: InputFile, table: str | None = None, problem: str | None =
     try:
         opened = open_parquet(path)
         groups = tuple(opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups))
-        return PoolFile(file, path, groups, opened.schema_arrow, None)
+        size = sum(
+            opened.metadata.row_group(i).total_byte_size for i in range(opened.num_row_groups)
+        )
+        return PoolFile(file, path, groups, opened.schema_arrow, None, size, conversion)
     except (pa.ArrowException, OSError, ValueError) as error:
         return PoolFile(file, path, (), None, f"not a whole Parquet file: {first_line(error)}")
 
@@ -292,10 +324,23 @@ def _check_columns(file: PoolFile, identity: str, text: str, id_column: str | No
     return replace(file, problem=problem)
 
 
+def _tell_differences(files: Sequence[PoolFile]) -> None:
+    first = files[0]
+    for file in files:
+        if first.columns is not None and not first.columns.equals(file.columns):
+            log.warning(
+                "%s and %s differ in columns: so will what is written, which other tools may not "
+                "read as one table",
+                first.path,
+                file.path,
+            )
+            return
+
+
 def _check_where(file: PoolFile, where: Where) -> PoolFile:
-    if file.problem is None and file.schema is not None:
+    if file.problem is None and file.columns is not None:
         try:
-            where.bind(file.schema)
+            where.bind(file.columns)
         except UsageError as error:
             raise UsageError(f"--where: {error}") from error
     return file
@@ -351,16 +396,17 @@ def _cut_file(file: PoolFile) -> Iterator[Unit]:
         yield unit(0, 0, 0)
         return
     first = row = 0
+    most = min(UNIT_ROWS, file.rows_within(UNIT_BYTES)) if file.bytes else UNIT_ROWS
     for size in file.row_groups:
-        if size > UNIT_ROWS:
+        if size > most:
             if row > first:
                 yield unit(first, row - first, first)
-            parts = -(-size // UNIT_ROWS)
+            parts = -(-size // most)
             edges = [row + size * part // parts for part in range(parts + 1)]
             for start, stop in pairwise(edges):
                 yield unit(start, stop - start, row)
             first = row + size
-        elif row + size - first > UNIT_ROWS:
+        elif row + size - first > most:
             yield unit(first, row - first, first)
             first = row
         row += size

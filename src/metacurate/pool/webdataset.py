@@ -24,9 +24,6 @@ COPIES_LIMIT = 64 << 20  # bytes of a .json times its captions: each row has all
 SKIP = 1 << 20  # bytes that are read at a time to pass over a member
 
 NAME = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]*)", re.DOTALL)  # key, ending
-OTHER_KINDS = {
-    b"PAR1": "Parquet", b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip",
-}  # by their first bytes  # fmt: skip
 META = re.compile(r"__[^/]*__(/|$)")  # what webdataset passes over
 
 
