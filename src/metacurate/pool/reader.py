@@ -21,7 +21,7 @@ from metacurate.pool.files import refuse_changed
 from metacurate.pool.tables import Pool, open_parquet
 
 BATCH_ROWS = 32_768
-BATCH_BYTES = 64 << 20  # or fewer rows, where they are wide
+BATCH_BYTES = 16 << 20  # or fewer rows, where they are wide
 POSITION = "\0position"  # a column's name that no file has
 
 Positions = npt.NDArray[np.int64]

@@ -23,7 +23,7 @@ from metacurate.schema import CURATED, is_text
 log = logging.getLogger(__name__)
 
 UNIT_ROWS = 131_072
-UNIT_BYTES = 256 << 20  # or fewer rows, where they are wide
+UNIT_BYTES = 64 << 20  # or fewer rows, where they are wide
 ROUND = b"metacurate.round"  # in a curated file's metadata: the round that drew it
 TAR_ID = "__id__"  # of samples in tars: the tar's name, and the key
 SMALLEST_THRESHOLD = CURATED.names[-1]
@@ -165,7 +165,7 @@ class Pool:
 
     @cached_property
     def units(self) -> tuple[Unit, ...]:
-        """Ranges of about 131,072 rows or 256 MB: row groups, or even parts of a large one."""
+        """Ranges of about 131,072 rows or 64 MB: row groups, or even parts of a large one."""
         return tuple(unit for file in self.files for unit in _cut_file(file))
 
     @cached_property
