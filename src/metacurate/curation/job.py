@@ -1,6 +1,5 @@
 """What the commands of curation share: the pool they open, the folder they hold, the stages."""
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from metacurate.curation.per_image import CaptionStage, Choice, choose_captions
 from metacurate.curation.plan import MinThresholds, PlanStage
 from metacurate.curation.sample import check_seed
 from metacurate.curation.stages import CountStage, Sampling, Tally
-from metacurate.engine.manifest import MANIFEST, read_manifest
+from metacurate.engine.manifest import read_manifest
 from metacurate.engine.progress import Progress
 from metacurate.engine.run import Outcome
 from metacurate.engine.storage import write_parquet
@@ -246,9 +245,7 @@ class Work:
             log.warning(
                 "no text matches an entry: is '%s' the right column?", self.pool.text_column
             )
-        identity = self.pool_identity
-        if outcome.unread:  # counts of the rest are not those of the pool
-            identity = hashlib.sha256("\n".join([identity, *outcome.unread]).encode()).hexdigest()
+        identity = outcome.identity(self.pool_identity)
         return tally.to_counts(self.matcher, identity), outcome
 
     def counts(self) -> Counts:
@@ -337,8 +334,7 @@ def read_settings(counts: str | Path) -> dict[str, Any]:
     Returns:
         `threshold`, `seed`, `round`; empty where the folder holds no finished curated set.
     """
-    if not (Path(counts) / MANIFEST).is_file():
-        return {}
-    totals = read_summary(counts)
+    manifest = read_manifest(Path(counts))
+    totals = {} if manifest is None else manifest["totals"]
     names = ("threshold", "seed", "round")
     return {name: totals[name] for name in names if name in totals}

@@ -139,12 +139,7 @@ class CaptionTask(Task):
             )
         self._captions += captions
         self._units.append(unit.name)
-        return UnitRecord.of(
-            unit,
-            began,
-            rows_read=unit.rows,
-            invalid=0,
-        )
+        return UnitRecord.of(unit, began, rows_read=unit.rows, invalid=0)
 
     def partial(self) -> pa.Table:
         """All drawn captions by key, and the names of their units in the table's metadata."""
@@ -171,9 +166,7 @@ def choose_captions(space: Workspace, stage: CaptionStage) -> Choice:
         The captions that are left out.
     """
     outcome = space.run(stage)
-    key = stage.choice_key
-    if outcome.unread:  # they had no say
-        key = hashlib.sha256("\n".join([key, *outcome.unread]).encode()).hexdigest()
+    key = outcome.identity(stage.choice_key)  # what could not be read had no say
     path = space.work / f"others-{key[:16]}.npy"
     if not _is_whole(path, stage.pool.rows):
         for stale in space.work.glob("others-*.npy"):

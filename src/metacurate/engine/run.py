@@ -1,5 +1,6 @@
 """Run a stage: plan, skip what is done, map over workers, record, account."""
 
+import hashlib
 import logging
 import re
 import time
@@ -43,6 +44,19 @@ class Outcome:
     def errors(self) -> list[UnitRecord]:
         """Records of units that failed, or that had corrupt rows."""
         return [record for record in self.records if record.error is not None]
+
+    def identity(self, planned: str) -> str:
+        """Identity of what was read.
+
+        Args:
+            planned: of all that was to be read, in hex.
+
+        Returns:
+            The same, or where units could not be read one for the rest, in hex.
+        """
+        if not self.unread:
+            return planned
+        return hashlib.sha256("\n".join([planned, *self.unread]).encode()).hexdigest()
 
 
 class CorruptInputError(MetacurateError):
@@ -168,16 +182,8 @@ def _attempt(process: Callable[[Unit], UnitRecord], unit: Unit) -> UnitRecord:
             raise InputError(unit.source, unit.problem)
         return process(unit)
     except InputError as error:
-        return UnitRecord(
-            unit=unit.name,
-            source=error.source,
-            first_row=unit.first_row,
-            rows_read=0,
-            invalid=0,
-            seconds=time.monotonic() - began,
-            error=error.reason,
-            failed=True,
-        )
+        failed = UnitRecord.of(unit, began, rows_read=0, invalid=0, error=error.reason, failed=True)
+        return replace(failed, source=error.source)
 
 
 def _tasks(units: Sequence[Unit], workers: int) -> Iterator[list[Unit]]:

@@ -181,9 +181,6 @@ def _explain(message: str, line: int) -> str:
     """
     if "unexpected end of data" in message:
         raise ValueError(f"line {line}: a quote is never closed")
-    if "field larger" in message:
-        limit = ROW_LIMIT >> 20
-        raise ValueError(f"line {line}: a field is longer than {limit} MB: is a quote not closed?")
     if "expected after" in message:
         return "text behind a closing quote"
     return "a carriage return outside quotes" if "new-line" in message else message

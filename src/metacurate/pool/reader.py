@@ -175,10 +175,7 @@ class Reader:
                 raise _unanswered(source, error) from error
             self.filtered += batch.num_rows - len(table)
             positions = table[POSITION].to_numpy()
-            table = table.select(self._columns or table.column_names[:-1])
-            batch = pa.RecordBatch.from_arrays(
-                [_whole(column) for column in table.columns], schema=table.schema
-            )
+            batch = _to_batch(table.select(self._columns or table.column_names[:-1]))
         if self._leave is not None:
             leave = self._leave.holds(source, positions)
             self.left += int(leave.sum())
@@ -264,8 +261,9 @@ def _is_utf8(value: bytes) -> bool:
     return True
 
 
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+def _to_batch(table: pa.Table) -> pa.RecordBatch:
+    columns = [c.chunk(0) if c.num_chunks == 1 else c.combine_chunks() for c in table.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=table.schema)
 
 
 def _size(piece: Piece) -> int:
@@ -279,9 +277,7 @@ def _cut(piece: Piece, rows: int) -> tuple[Piece, Piece]:
 
 
 def _conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    table = conform(pa.Table.from_batches([batch]), schema)
-    columns = [_whole(column) for column in table.columns]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    return _to_batch(conform(pa.Table.from_batches([batch]), schema))
 
 
 def _read_groups(

@@ -156,7 +156,7 @@ class Pool:
         if identity == TAR_ID:
             _refuse_namesakes(files)
         if where is not None:
-            checked = tuple(_check_where(file, where) for file in checked)
+            _check_where(good, where)
         if not any(file.rows for file in good):
             raise MetacurateError(f"the pool has no rows: {', '.join(f.path for f in good[:3])}")
         _tell_differences(good)
@@ -337,13 +337,16 @@ def _tell_differences(files: Sequence[PoolFile]) -> None:
             return
 
 
-def _check_where(file: PoolFile, where: Where) -> PoolFile:
-    if file.problem is None and file.columns is not None:
-        try:
-            where.bind(file.columns)
-        except UsageError as error:
-            raise UsageError(f"--where: {error}") from error
-    return file
+def _check_where(files: Sequence[PoolFile], where: Where) -> None:
+    """Refuse a filter that does not fit; files of the same columns are looked at once."""
+    before: pa.Schema | None = None
+    for file in files:
+        if file.columns is not None and (before is None or not file.columns.equals(before)):
+            try:
+                where.bind(file.columns)
+            except UsageError as error:
+                raise UsageError(f"--where: {error}") from error
+            before = file.columns
 
 
 def _refuse_namesakes(files: Sequence[PoolFile]) -> None:
