@@ -146,6 +146,29 @@ def read_records(path: Path) -> list[UnitRecord]:
     return [UnitRecord.from_json(fields) for fields in json.loads(path.read_text("utf-8"))]
 
 
+def write_task(folder: Path, records: Sequence[UnitRecord], partial: pa.Table) -> Path:
+    """Record a finished task: its partial result first, then that it is done.
+
+    Args:
+        folder: of the stage's records. records: of the task's units. partial: what it added up.
+
+    Returns:
+        The file of the records.
+
+    Raises:
+        MetacurateError: when it can't be written.
+    """
+    names = "\n".join(record.unit for record in records)
+    path = folder / f"{hashlib.sha256(names.encode()).hexdigest()[:24]}.json"
+    write_arrow(_partial(path), partial)
+    write_json(path, [record.to_json() for record in records])
+    return path
+
+
+def _partial(record: Path) -> Path:
+    return record.with_suffix(".arrow")
+
+
 def _is_there(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
 
@@ -179,7 +202,7 @@ class Records:
             found: list[UnitRecord] = []
             try:
                 found = read_records(path)
-                read_arrow(self._partial(path))
+                read_arrow(_partial(path))
             except (OSError, ValueError, TypeError):  # as a machine leaves them that loses power
                 found = []
             records = [record for record in found if not record.failed]
@@ -194,7 +217,7 @@ class Records:
                     write_json(path, [record.to_json() for record in records])
             else:
                 path.unlink()
-                self._partial(path).unlink(missing_ok=True)
+                _partial(path).unlink(missing_ok=True)
         return [record for records in self._files.values() for record in records]
 
     def plan(self, units: Sequence[Unit], measure: str) -> None:
@@ -206,21 +229,17 @@ class Records:
         work = sum(unit.work for unit in units)
         write_json(self.folder / PLAN, {"units": len(units), "work": work, "measure": measure})
 
-    def add(self, records: Sequence[UnitRecord], partial: pa.Table) -> None:
-        """Record a finished task: its partial result first, then that it is done.
+    def add(self, path: Path, records: Sequence[UnitRecord]) -> None:
+        """Take in what `write_task` has written.
 
         Args:
-            records: of its units. partial: what it added up.
+            path: the file. records: of its units.
         """
-        names = "\n".join(record.unit for record in records)
-        path = self.folder / f"{hashlib.sha256(names.encode()).hexdigest()[:24]}.json"
-        write_arrow(self._partial(path), partial)
-        write_json(path, [record.to_json() for record in records])
         self._files[path] = list(records)
 
     def partials(self) -> list[Path]:
         """Files of all partial results."""
-        return [self._partial(path) for path in self._files]
+        return [_partial(path) for path in self._files]
 
     def drop_others(self) -> None:
         """Remove what runs of this stage with other configurations left."""
@@ -228,7 +247,3 @@ class Records:
         for folder in self.folder.parent.glob(f"{prefix}*"):
             if folder != self.folder:
                 shutil.rmtree(folder)
-
-    @staticmethod
-    def _partial(record: Path) -> Path:
-        return record.with_suffix(".arrow")

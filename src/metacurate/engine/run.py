@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from threading import Event
 
-from metacurate.engine.local import default_workers, map_threads
-from metacurate.engine.manifest import MANIFEST, Records
+from metacurate.engine.local import default_workers, map_processes, map_threads
+from metacurate.engine.manifest import MANIFEST, Records, write_task
 from metacurate.engine.progress import Progress
-from metacurate.engine.stage import Stage, StoppedError, Unit, UnitRecord, Watch
+from metacurate.engine.stage import Stage, Stop, StoppedError, Task, Unit, UnitRecord, Watch
 from metacurate.errors import InputError, MetacurateError, UsageError
 
 log = logging.getLogger(__name__)
@@ -118,28 +117,14 @@ def run(
     if resumed:
         log.info("%s: %d of %d units were done before", stage.name, resumed, len(units))
 
-    def work(task_units: Sequence[Unit], stop: Event) -> list[UnitRecord]:
-        watch = Watch(stop, progress.advance)
-        task = stage.task(outputs, watch)
-        made = []
-        for unit in task_units:
-            if stop.is_set():
-                break
-            before = watch.done
-            try:
-                record = _attempt(task.process, unit)
-            except StoppedError:
-                break
-            made.append(replace(record, work=unit.work))
-            progress.advance(unit.work - (watch.done - before))  # what a failed unit left
-        if made:
-            records.add(made, task.partial())
-        return made
-
     if pending:
         progress.start(stage.name, sum(unit.work for unit in pending), stage.measure)
-    for made in map_threads(work, list(_tasks(pending, workers)), workers):
-        done.update((record.unit, record) for record in made)
+    work = _Work(stage, outputs, records.folder)
+    spread = map_processes if stage.runs_in == "processes" else map_threads
+    for made in spread(work, list(_tasks(pending, workers)), workers, progress.advance):
+        for path, found in made:
+            records.add(path, found)
+            done.update((record.unit, record) for record in found)
     if pending:
         progress.end()
     records.drop_others()
@@ -147,6 +132,46 @@ def run(
         _drop_stale(outputs, done.values())
     unread = (u.name for u in units if done[u.name].failed and u.problem is None)
     return Outcome([done[unit.name] for unit in units], records.partials(), resumed, tuple(unread))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a worker does with the units of a task."""
+
+    stage: Stage
+    outputs: Path
+    folder: Path
+
+    def __call__(
+        self, units: Sequence[Unit], stop: Stop, advance: Callable[[int], None]
+    ) -> list[tuple[Path, list[UnitRecord]]]:
+        """Work on units until the run is to end, and record what is done."""
+        watch = Watch(stop, advance)
+        recorded: list[tuple[Path, list[UnitRecord]]] = []
+        made: list[UnitRecord] = []
+
+        def record(task: Task) -> None:
+            if made:
+                path = write_task(self.folder, made, task.partial())
+                recorded.append((path, list(made)))
+                made.clear()
+
+        task = self.stage.task(self.outputs, watch)
+        for unit in units:
+            if stop.is_set():
+                break
+            before = watch.done
+            try:
+                found = _attempt(task.process, unit)
+            except StoppedError:
+                break
+            made.append(replace(found, work=unit.work))
+            advance(unit.work - (watch.done - before))  # what a failed unit left
+            if task.full:
+                record(task)
+                task = self.stage.task(self.outputs, watch)
+        record(task)
+        return recorded
 
 
 def _drop_stale(folder: Path, records: Iterable[UnitRecord]) -> None:

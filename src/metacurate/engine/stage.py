@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from threading import Event
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import pyarrow as pa
 
@@ -112,10 +111,18 @@ class StoppedError(Exception):
     """A unit was left because the run is asked to stop; nothing is recorded of it."""
 
 
+class Stop(Protocol):
+    """Tells a task at work whether the run is to end: an event of threads, or of processes."""
+
+    def is_set(self) -> bool:
+        """Whether it is."""
+        ...
+
+
 class Watch:
     """What a task at work listens to, and where it tells how far it is."""
 
-    def __init__(self, stop: Event, advance: Callable[[int], None]) -> None:
+    def __init__(self, stop: Stop, advance: Callable[[int], None]) -> None:
         """Begin with nothing done.
 
         Args:
@@ -140,6 +147,14 @@ class Watch:
 class Task(ABC):
     """One worker's pass over several units, with what it adds up on the way."""
 
+    @property
+    def full(self) -> bool:
+        """Whether what was added up has grown so large that it should be recorded now.
+
+        The units that are left then go to a task that begins with nothing.
+        """
+        return False
+
     @abstractmethod
     def process(self, unit: Unit) -> UnitRecord:
         """Turn a unit into its outputs: pure and idempotent.
@@ -163,6 +178,7 @@ class Stage(ABC):
 
     name: str
     measure: ClassVar[str] = "pairs"  # what the work of its units is counted in
+    runs_in: Literal["threads", "processes"] = "threads"  # processes where Python parses
     outputs: ClassVar[str | None] = None  # folder in the output folder for the units' files
 
     @abstractmethod
