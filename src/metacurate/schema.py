@@ -24,6 +24,20 @@ COUNTS: Final = pa.schema(
 )
 """counts.parquet: all entries, zero counts too; totals and digests in the file's metadata."""
 
+NGRAMS: Final = pa.schema(
+    [
+        pa.field("first", pa.string(), nullable=False),
+        pa.field("second", pa.string()),
+        pa.field("count", pa.int64(), nullable=False),
+    ]
+)
+"""Counts of words, whose second is null, and of bigrams; a row may come more than once."""
+
+RANKED: Final = pa.schema(
+    [pa.field("entry", pa.string(), nullable=False), pa.field("score", pa.float64())]
+)
+"""Candidates for entries, the best first."""
+
 ENTRIES: Final = pa.list_(pa.field("item", pa.uint32(), nullable=False))
 """A text's entry ids, ascending."""
 

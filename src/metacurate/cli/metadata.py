@@ -1,4 +1,4 @@
-"""Commands for lists of concepts: info and convert."""
+"""Commands for lists of concepts: build, fetch, info, diff and convert."""
 
 import logging
 from pathlib import Path
@@ -7,11 +7,16 @@ from typing import Annotated
 import typer
 
 from metacurate.cli import options
-from metacurate.cli.printing import print_summary, printable
+from metacurate.cli.build import build, print_report
+from metacurate.cli.fetch import fetch
+from metacurate.cli.many import ManyValues
+from metacurate.cli.printing import print_json, print_summary, print_table, printable, shown
 
 log = logging.getLogger(__name__)
 
-app = typer.Typer(no_args_is_help=True, help="Look at and convert lists of concepts.")
+app = typer.Typer(no_args_is_help=True, help="Build, look at and convert lists of concepts.")
+app.command(cls=ManyValues)(build)
+app.command()(fetch)
 
 
 @app.command()
@@ -21,22 +26,64 @@ def info(
 ) -> None:
     """Tell what a list of concepts holds: entries by source, digest, entries that never match.
 
+    Where `metadata build` left a report beside it, it tells how the list came about, too.
+
     Example:
 
         metacurate metadata info metadata.parquet
     """
-    from metacurate.matching.automaton import count_unreachable
+    from metacurate.metadata.build import read_report
+    from metacurate.metadata.describe import describe_metadata
     from metacurate.metadata.metadata import Metadata
 
     metadata = Metadata.read(file)
-    summary = {
-        "entries": len(metadata),
-        "repeats_dropped": metadata.repeats,
-        "sources": metadata.per_source(),
-        "never_match_in_mode_paper": count_unreachable(metadata.entries),
-        "digest": metadata.digest,
-    }
+    report = read_report(file, metadata)
+    summary = describe_metadata(metadata)
+    if as_json:
+        print_json({**summary, "build": report})
+        return
     print_summary(summary, str(file), as_json)
+    if report is not None:
+        print_report(report, "How it was built")
+
+
+@app.command()
+def diff(
+    left: Annotated[Path, typer.Argument(help="A list of concepts.")],
+    right: Annotated[Path, typer.Argument(help="Another one.")],
+    as_json: options.Json = False,
+) -> None:
+    """Tell what two lists of concepts share and what each of them lacks, by source.
+
+    Example:
+
+        metacurate metadata diff metadata.parquet other.parquet
+    """
+    from metacurate.metadata.diff import diff_metadata
+    from metacurate.metadata.metadata import Metadata
+
+    found = diff_metadata(Metadata.read(left), Metadata.read(right))
+    if as_json:
+        print_json(found)
+        return
+    numbers = ("left", "right", "shared", "other_source", "only_left", "only_right")
+    rows = [
+        (source["source"], *(shown(source[name]) for name in numbers))
+        for source in found["sources"]
+    ]
+    totals = [sum(source[name] for source in found["sources"]) for name in numbers]
+    rows.append(("all", *map(shown, totals)))
+    columns = ("source", str(left), str(right), "shared", "of another source", "only left",
+        "only right")  # fmt: skip
+    print_table("Lists of concepts", columns, rows)
+    for source in found["sources"]:
+        for side, file in (("left", left), ("right", right)):
+            examples = ", ".join(source[f"only_{side}_first"])
+            if examples:
+                typer.echo(printable(f"{source['source']}, only in {file}: {examples}"))
+    same = "the same, in the same order" if found["same"] else "not the same"
+    until = "" if found["same"] else f"; the first {found['same_until']:,} entries are"
+    typer.echo(f"The lists are {same}{until}.")
 
 
 @app.command()

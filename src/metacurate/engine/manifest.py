@@ -11,12 +11,18 @@ from typing import Any
 import pyarrow as pa
 
 from metacurate.engine.stage import Stage, Unit, UnitRecord
-from metacurate.engine.storage import drop_temporaries, read_arrow, write_arrow, write_json
+from metacurate.engine.storage import (
+    arrow_batches,
+    drop_temporaries,
+    write_arrow,
+    write_json,
+)
 from metacurate.errors import InputError, UsageError, first_line
 
 WORK = ".metacurate"  # the folder in an output folder that holds what resumption needs
 MANIFEST = "manifest.json"
 CONFIGURATION = "configuration.json"
+COMPRESSED_FROM = 16 << 20  # bytes of partial results
 PLAN = "plan"  # in a stage's folder: how much there is to do
 
 log = logging.getLogger(__name__)
@@ -160,7 +166,7 @@ def write_task(folder: Path, records: Sequence[UnitRecord], partial: pa.Table) -
     """
     names = "\n".join(record.unit for record in records)
     path = folder / f"{hashlib.sha256(names.encode()).hexdigest()[:24]}.json"
-    write_arrow(_partial(path), partial)
+    write_arrow(_partial(path), partial, compressed=partial.nbytes > COMPRESSED_FROM)
     write_json(path, [record.to_json() for record in records])
     return path
 
@@ -202,7 +208,7 @@ class Records:
             found: list[UnitRecord] = []
             try:
                 found = read_records(path)
-                read_arrow(_partial(path))
+                next(arrow_batches(_partial(path)), None)
             except (OSError, ValueError, TypeError):  # as a machine leaves them that loses power
                 found = []
             records = [record for record in found if not record.failed]

@@ -86,18 +86,23 @@ def write_parquet(path: Path, table: pa.Table, **options: Any) -> None:
     )
 
 
-def write_arrow(path: Path, table: pa.Table) -> None:
+def write_arrow(path: Path, table: pa.Table, *, compressed: bool = False) -> None:
     """Write an Arrow IPC file atomically: quicker than Parquet, for what only a run reads.
 
     Args:
         path: where to. table: what.
+        compressed: whether to make it small, with zstd, rather than quick to read.
 
     Raises:
         MetacurateError: when it can't be written.
     """
+    options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1) if compressed else None)
 
     def write(temporary: Path) -> None:
-        with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as file:
+        with (
+            pa.OSFile(str(temporary), "wb") as sink,
+            pa.ipc.new_file(sink, table.schema, options=options) as file,
+        ):
             file.write_table(table)
 
     write_atomically(path, write)
@@ -111,6 +116,21 @@ def read_arrow(path: Path) -> pa.Table:
     """
     with pa.memory_map(str(path)) as source:
         return pa.ipc.open_file(source).read_all()
+
+
+def arrow_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """Read what `write_arrow` wrote, a chunk at a time.
+
+    Args:
+        path: the file.
+
+    Raises:
+        OSError, ValueError: when it is no whole file.
+    """
+    with pa.OSFile(str(path)) as source:
+        file = pa.ipc.open_file(source)
+        for i in range(file.num_record_batches):
+            yield file.get_batch(i)
 
 
 def _flush(path: Path) -> None:

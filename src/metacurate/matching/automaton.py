@@ -155,8 +155,8 @@ def string_buffers(texts: pa.Array) -> tuple[Array, Array]:
     return np.frombuffer(b"" if values is None else values, np.uint8), view
 
 
-def count_unreachable(entries: pa.StringArray) -> int:
-    """Count the entries that no text can match in mode `paper`.
+def unreachable(entries: pa.StringArray) -> pa.BooleanArray:
+    """Tell which entries no text can match in mode `paper`.
 
     A text's word holds no tab or line break, a punctuation mark is a word of its own, and two
     of them are two spaces apart.
@@ -164,10 +164,6 @@ def count_unreachable(entries: pa.StringArray) -> int:
     Args:
         entries: the metadata.
     """
-    return int(pc.sum(_unreachable(entries)).as_py() or 0)
-
-
-def _unreachable(entries: pa.StringArray) -> pa.BooleanArray:
     return pc.match_substring_regex(entries, f"{BLANKS}|[^ ]{MARKS}|{MARKS}[^ ]|{MARKS} {MARKS}")
 
 
@@ -178,7 +174,7 @@ def _split_entries(entries: pa.StringArray, mode: Mode) -> tuple[Array, pa.ListA
         entries = pc.replace_substring_regex(entries, f"({MARKS})", r" \1 ")
         entries = pc.replace_substring_regex(entries, BLANKS, " ")
     else:
-        ids = ids[~_unreachable(entries).to_numpy(zero_copy_only=False)]
+        ids = ids[~unreachable(entries).to_numpy(zero_copy_only=False)]
         entries = entries.take(pa.array(ids))
     return ids, pc.split_pattern(entries, " ")
 

@@ -62,6 +62,18 @@ class Metadata:
         return cls._checked(pa.table({"entry": column}), source, None)
 
     @classmethod
+    def from_table(cls, table: pa.Table) -> "Metadata":
+        """Make metadata of a table that has a column `entry`, and perhaps the others.
+
+        Args:
+            table: see `metacurate.schema.METADATA`; a repeat is dropped and reported.
+
+        Raises:
+            UsageError: for an empty table, or an entry that is empty or not a string.
+        """
+        return cls._checked(table, "user", None)
+
+    @classmethod
     def read(cls, path: Source) -> "Metadata":
         """Read metadata from Parquet, a JSON list, or a text file of one entry a line.
 

@@ -110,7 +110,7 @@ class ConvertTask(Task):
             raise InputError(unit.source, f"can't be read: {first_line(error)}") from error
         except _ReadError as error:
             raise InputError(unit.source, f"can't be read: {error}") from error
-        refuse_changed(file)
+        refuse_changed(file.path, file.identity)
         if quoted:
             log.warning(
                 "%s: %d %s in quotes, which are part of the text in TSV; in CSV they would not be",

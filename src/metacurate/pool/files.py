@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -30,6 +30,7 @@ COMPRESSED = (".gz", ".zst")
 NAMES: dict[Format, str] = {
     "parquet": "Parquet", "csv": "CSV", "tsv": "TSV", "jsonl": "JSON lines", "tar": "tar",
 }  # fmt: skip
+POOL_KINDS = f"file of a pool ({', '.join(ENDINGS)})"
 COUNTS_FILE = "counts.parquet"
 CURATED_FOLDER = "curated"  # in an output folder: the table that was made
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf"}  # by protocol
@@ -105,7 +106,7 @@ def find_files(source: Source, out: Path | None = None) -> list[InputFile]:
         filesystem, path = _locate(one)
         if out is not None and isinstance(filesystem, LocalFileSystem):
             _refuse_inside(out, one, path)
-        for name in _names(filesystem, path, one):
+        for name in _names(filesystem, path, one, _is_pool_file, POOL_KINDS):
             file = _input_file(filesystem, name)
             key = os.path.realpath(name) if isinstance(filesystem, LocalFileSystem) else file.path
             found.setdefault(key, file)
@@ -119,6 +120,31 @@ def find_files(source: Source, out: Path | None = None) -> list[InputFile]:
             if "://" not in file.path and Path(file.path).resolve().is_relative_to(out.resolve()):
                 raise UsageError(f"the output folder {out} holds files of the pool: {file.path}")
     return files
+
+
+def list_files(source: Source, known: Callable[[str], bool], kinds: str) -> list[str]:
+    """List the files of another kind than a pool's that an argument means.
+
+    Args:
+        source: as for `find_files`.
+        known: whether a file in a folder is one of them, by its path.
+        kinds: how they are named, for errors.
+
+    Returns:
+        Paths or URIs, sorted, each once.
+
+    Raises:
+        UsageError: when one of them means no file.
+        InputError: when a folder can't be looked through.
+    """
+    found: dict[str, str] = {}
+    for one in _listed(source):
+        filesystem, path = _locate(one)
+        local = isinstance(filesystem, LocalFileSystem)
+        for name in _names(filesystem, path, one, known, kinds):
+            key = os.path.realpath(name) if local else name
+            found.setdefault(key, name if local else filesystem.unstrip_protocol(name))
+    return sorted(found.values())
 
 
 def identity_of(path: str) -> tuple[str, int]:
@@ -139,22 +165,22 @@ def identity_of(path: str) -> tuple[str, int]:
     return f"{details['size']} {tag}", int(details["size"] or 0)
 
 
-def refuse_changed(file: InputFile) -> None:
+def refuse_changed(path: str, identity: str) -> None:
     """Refuse a file that is another one than when the run was planned.
 
     Args:
-        file: of a pool.
+        path: path or URI. identity: what it was then.
 
     Raises:
         InputError: when it has changed, or gone.
     """
     try:
-        identity, _ = identity_of(file.path)
+        now, _ = identity_of(path)
     except OSError as error:
         reason = f"it went away while it was read: {first_line(error)}"
-        raise InputError(file.path, reason) from error
-    if identity != file.identity:
-        raise InputError(file.path, "it changed while it was read")
+        raise InputError(path, reason) from error
+    if now != identity:
+        raise InputError(path, "it changed while it was read")
 
 
 def _locate(one: str) -> tuple[Any, str]:
@@ -169,12 +195,17 @@ def _locate(one: str) -> tuple[Any, str]:
     return filesystem, path
 
 
-def _names(filesystem: Any, path: str, one: str) -> list[str]:
+def _is_pool_file(path: str) -> bool:
+    return format_of(path) is not None
+
+
+def _names(
+    filesystem: Any, path: str, one: str, known: Callable[[str], bool], kinds: str
+) -> list[str]:
     if filesystem.isdir(path):
-        names = _files_of_folder(filesystem, path)
+        names = _files_of_folder(filesystem, path, known)
         if not names:
-            endings = ", ".join(ENDINGS)
-            raise UsageError(f"{one}: the folder holds no file of a pool ({endings})")
+            raise UsageError(f"{one}: the folder holds no {kinds}")
         return names
     if filesystem.exists(path):
         return [path]
@@ -184,7 +215,10 @@ def _names(filesystem: Any, path: str, one: str) -> list[str]:
     for name in filesystem.glob(path):
         if _is_hidden(name[len(fixed) :]) and not asked:
             continue
-        names += _files_of_folder(filesystem, name) if filesystem.isdir(name) else [name]
+        if filesystem.isdir(name):
+            names += _files_of_folder(filesystem, name, known)
+        else:
+            names.append(name)
     if not names:
         raise UsageError(f"{one}: no such file or folder")
     return names
@@ -207,7 +241,7 @@ def _fixed_part(pattern: str) -> str:
     return re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
 
 
-def _files_of_folder(filesystem: Any, folder: str) -> list[str]:
+def _files_of_folder(filesystem: Any, folder: str, known: Callable[[str], bool]) -> list[str]:
     base = folder.rstrip("/")
     if _is_output(filesystem, base):
         if filesystem.isdir(f"{base}/{CURATED_FOLDER}"):
@@ -219,7 +253,7 @@ def _files_of_folder(filesystem: Any, folder: str) -> list[str]:
         names = filesystem.find(base, **strict)
     except OSError as error:  # a folder in it that may not be read
         raise InputError(folder, f"can't be looked through: {first_line(error)}") from error
-    return [name for name in names if format_of(name) and not _is_hidden(name[len(base) :])]
+    return [name for name in names if known(name) and not _is_hidden(name[len(base) :])]
 
 
 def _is_hidden(path: str) -> bool:

@@ -117,7 +117,7 @@ class Reader:
                 self._watch.advance(size)
             pool_file = self._pool.by_path[unit.source]
             if pool_file.table == pool_file.path:  # else the conversion has seen to it
-                refuse_changed(pool_file.file)
+                refuse_changed(pool_file.path, pool_file.file.identity)
             self._at = (unit.source, stop)
         except (pa.ArrowException, OSError, StopIteration) as error:
             self._at = None

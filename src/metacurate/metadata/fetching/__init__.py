@@ -1,0 +1,1 @@
+"""Public sources of metadata: which there are, and how they are downloaded."""

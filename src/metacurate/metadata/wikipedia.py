@@ -1,0 +1,275 @@
+"""Stages that count the words and bigrams of running text: Parquet files, or dumps of a wiki."""
+
+import secrets
+import time
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import pyarrow as pa
+
+from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
+from metacurate.engine.storage import read_arrow, write_arrow
+from metacurate.errors import InputError
+from metacurate.metadata.dump import BadPageError, Dump, read_pages
+from metacurate.metadata.ngrams import NgramCounter
+from metacurate.metadata.wikitext import plain_text
+from metacurate.pool.files import InputFile, identity_of, refuse_changed
+from metacurate.pool.reader import Reader, valid_texts
+from metacurate.pool.tables import Pool, read_footer
+
+TEXT = "text"  # the column of Parquet files
+FORMAT = 1  # raise with each change of what is counted
+HELD_BYTES = 64 << 20  # texts of a unit in memory, before they are counted
+BIGRAM_BYTES = 200  # of memory, for all that comes with a bigram
+LEAST_BIGRAMS = 1 << 17  # that are counted in memory before they are written
+
+
+@dataclass(frozen=True)
+class TextStage(Stage):
+    """Counts the texts of Parquet files, in threads.
+
+    Attributes:
+        pool: the files, with their column of texts.
+        memory: about how many bytes each worker may take for counts; they don't depend on it.
+    """
+
+    pool: Pool
+    memory: int
+    name = "count-text"
+    measure: ClassVar[str] = "texts"
+
+    def configuration(self) -> dict[str, Any]:
+        """How texts are cut."""
+        return {"column": TEXT, "format": FORMAT}
+
+    def units(self) -> Sequence[Unit]:
+        """Ranges of rows."""
+        return self.pool.units
+
+    def task(self, outputs: Path, watch: Watch) -> "TextTask":
+        """Begin to count."""
+        return TextTask(self, outputs, watch)
+
+
+@dataclass(frozen=True)
+class DumpStage(Stage):
+    """Counts the articles of dumps, in processes: Python parses them.
+
+    Attributes:
+        dumps: the files.
+        memory: about how many bytes each worker may take for counts; they don't depend on it.
+    """
+
+    dumps: tuple[Dump, ...]
+    memory: int
+    name = "count-dump"
+    measure: ClassVar[str] = "bytes"
+    runs_in: Literal["threads", "processes"] = "processes"
+
+    def configuration(self) -> dict[str, Any]:
+        """How texts are cut."""
+        return {"format": FORMAT}
+
+    def units(self) -> Sequence[Unit]:
+        """Ranges of bytes."""
+        return [unit for dump in self.dumps for unit in dump.units()]
+
+    def task(self, outputs: Path, watch: Watch) -> "DumpTask":
+        """Begin to count."""
+        return DumpTask(self, outputs, watch)
+
+
+@dataclass
+class Fates:
+    """What became of the rows or pages of a unit.
+
+    Attributes:
+        read: how many there were. invalid: that can't be read. filtered: that are no articles.
+        error: about the invalid ones, or why reading ended early.
+    """
+
+    read: int = 0
+    invalid: int = 0
+    filtered: int = 0
+    error: str | None = None
+
+
+class NgramTask(Task):
+    """Counts units of texts. A unit that breaks off adds nothing."""
+
+    def __init__(self, folder: Path, memory: int) -> None:
+        """Start at zero.
+
+        Args:
+            folder: for counts that don't fit into memory. memory: for counts, in bytes.
+        """
+        self._folder = folder
+        self._most_bigrams = max(LEAST_BIGRAMS, memory // BIGRAM_BYTES)
+        self._counter = _new_counter()
+        self._tables: list[pa.Table] = []
+
+    @abstractmethod
+    def texts(self, unit: Unit, fates: Fates) -> Iterator[pa.Array]:
+        """Read a unit's texts.
+
+        Args:
+            unit: which. fates: filled on the way.
+
+        Yields:
+            Strings in valid UTF-8, with nulls.
+
+        Raises:
+            InputError: when it is broken.
+            StoppedError: when the run is to end.
+        """
+
+    def process(self, unit: Unit) -> UnitRecord:
+        """Count a unit once its texts are read; a large one in parts that are kept apart.
+
+        Raises:
+            InputError: when it is broken.
+            StoppedError: when the run is to end.
+        """
+        began = time.monotonic()
+        fates = Fates()
+        held: list[pa.Array] = []
+        size = 0
+        own: NgramCounter | None = None
+        tables: list[pa.Table] = []
+        for texts in self.texts(unit, fates):
+            held.append(texts)
+            size += texts.nbytes
+            if size > HELD_BYTES:
+                own = own or _new_counter()
+                _add(own, held)
+                held, size = [], 0
+                if own.bigrams > self._most_bigrams:
+                    tables.append(_spilled(own.to_table(), self._folder))
+                    own = None
+        if own is None and not tables:
+            _add(self._counter, held)
+        else:
+            own = own or _new_counter()
+            _add(own, held)
+            self._tables += [*tables, own.to_table()]
+        return UnitRecord.of(
+            unit,
+            began,
+            rows_read=fates.read,
+            invalid=fates.invalid,
+            filtered=fates.filtered,
+            error=fates.error,
+        )
+
+    @property
+    def full(self) -> bool:
+        """Whether the counts should leave memory."""
+        return bool(self._tables) or self._counter.bigrams > self._most_bigrams
+
+    def partial(self) -> pa.Table:
+        """The counts of all these units."""
+        return pa.concat_tables([*self._tables, self._counter.to_table()])
+
+
+class TextTask(NgramTask):
+    """Counts rows of Parquet files."""
+
+    def __init__(self, stage: TextStage, outputs: Path, watch: Watch) -> None:
+        """Start at zero."""
+        super().__init__(outputs, stage.memory)
+        self._reader = Reader(stage.pool, [TEXT], watch)
+
+    def texts(self, unit: Unit, fates: Fates) -> Iterator[pa.Array]:
+        """The column of texts."""
+        bad_rows: list[int] = []
+        for rows in self._reader.batches(unit):
+            texts, bad = valid_texts(rows.batch.column(TEXT))
+            bad_rows += rows.positions[bad].tolist()
+            fates.read += len(texts)
+            fates.invalid += texts.null_count
+            yield texts
+        if bad_rows:
+            fates.error = (
+                f"column '{TEXT}': {len(bad_rows)} rows are no UTF-8, the first is row "
+                f"{bad_rows[0]} (counted from 0)"
+            )
+
+
+class DumpTask(NgramTask):
+    """Counts pages of dumps."""
+
+    def __init__(self, stage: DumpStage, outputs: Path, watch: Watch) -> None:
+        """Start at zero."""
+        super().__init__(outputs, stage.memory)
+        self._dumps = {dump.path: dump for dump in stage.dumps}
+        self._watch = watch
+
+    def texts(self, unit: Unit, fates: Fates) -> Iterator[pa.Array]:
+        """The plain text of the articles; other namespaces and redirects are passed over."""
+        dump = self._dumps[unit.source]
+        told = 0
+        bad = 0
+        try:
+            for page, size in read_pages(dump, unit):
+                share = size if dump.ending == "" else size // 4  # about, of the file's bytes
+                step = min(share, unit.work - told)
+                told += step
+                self._watch.advance(step)
+                fates.read += 1
+                reason = None
+                if isinstance(page, BadPageError):
+                    reason = f"a page is broken: {page}"
+                elif page.namespace != 0 or page.redirect or not page.text:
+                    fates.filtered += 1
+                else:
+                    try:
+                        yield pa.array([plain_text(page.text, dump.link_prefixes)])
+                    except ValueError as error:
+                        reason = f"the page {page.title!r}: {error}"
+                if reason is not None:
+                    bad += 1
+                    fates.error = fates.error or reason
+        except InputError as error:  # the pages before are good
+            fates.error = error.reason
+        if bad > 1:
+            fates.error = f"{fates.error} (and {bad - 1} more like it)"
+        fates.invalid = bad
+        refuse_changed(dump.path, dump.identity)
+
+
+def _new_counter() -> NgramCounter:
+    return NgramCounter(secrets.randbits(64))
+
+
+def _add(counter: NgramCounter, held: Sequence[pa.Array]) -> None:
+    for texts in held:
+        counter.add(texts)
+
+
+def _spilled(table: pa.Table, folder: Path) -> pa.Table:
+    """Move a table to disk; its file has no name, and goes when the table does."""
+    path = folder / f".{secrets.token_hex(8)}.tmp"
+    try:
+        write_arrow(path, table)
+        return read_arrow(path)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def open_texts(paths: Sequence[str]) -> Pool:
+    """Open Parquet files of texts.
+
+    Args:
+        paths: sorted.
+
+    Raises:
+        InputError: when a file has no column of texts, or none can be read.
+    """
+    files = []
+    for path in paths:
+        identity, size = identity_of(path)
+        files.append(read_footer(InputFile(path, identity, "parquet", size=size)))
+    return Pool.open(files, text_column=TEXT, id_column=TEXT, round_=0)
