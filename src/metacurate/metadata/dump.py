@@ -213,7 +213,7 @@ def _decompress(file: IO[bytes], first: int, stop: int) -> Iterator[Chunk]:
     at = _find_stream(file, first, stop)
     if at is None:
         if first == 0:
-            raise OSError("is not bzip2 by its content")
+            raise OSError("is no bzip2 by its content, or has none")
         return
     file.seek(at)
     data = b""

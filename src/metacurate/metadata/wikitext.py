@@ -13,6 +13,8 @@ INVISIBLE_TAGS = {
 }  # fmt: skip
 PARTING_TAGS = {"br", "hr", "p", "div", "li", "dt", "dd", "ul", "ol", "dl", "blockquote", "center"}
 JOINED_TAGS = {"ref", "references", "templatestyles", "indicator"}  # they stand behind a word
+MOST_UNCLOSED = 2_000  # the parser's time grows with the square of what is opened and not closed
+PAIRS = (("[", "]"), ("{{", "}}"), ("{|", "|}"), ("<!--", "-->"), ("<ref", "</ref"))
 
 _SWITCH = re.compile(r"__[A-Z]{3,}__")  # __TOC__, __NOINDEX__
 _LEADING_COLON = re.compile(r"^[:*#;\s]+", re.MULTILINE)
@@ -38,7 +40,7 @@ def plain_text(source: str, link_prefixes: frozenset[str] = frozenset()) -> str:
 
     Raises:
         MetacurateError: when mwparserfromhell, of the extra `metadata`, is missing.
-        ValueError: when the parser does not get through the page.
+        ValueError: when the parser does not get through the page, or would not in good time.
     """
     try:
         import mwparserfromhell
@@ -47,6 +49,10 @@ def plain_text(source: str, link_prefixes: frozenset[str] = frozenset()) -> str:
         raise MetacurateError(
             'wikitext is parsed by mwparserfromhell: pip install "metacurate[metadata]"'
         ) from error
+    for opener, closer in PAIRS:
+        unclosed = source.count(opener) - source.count(closer) - source.count("/>")
+        if unclosed > MOST_UNCLOSED:
+            raise ValueError(f"{unclosed:,} times {opener!r} is not closed")
     try:
         code = mwparserfromhell.parse(source, skip_style_tags=True)
     except (ParserError, RecursionError) as error:

@@ -1,8 +1,11 @@
 """Files as streams of bytes, from any storage, decompressed as they are read."""
 
+import bz2
 import gzip
 import io
+import lzma
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import fsspec
@@ -11,9 +14,15 @@ import pyarrow as pa
 from metacurate.errors import first_line
 
 BUFFER = 1 << 18  # bytes of content that are read at a time, for the sake of small reads
-KINDS = {".gz": "gzip", ".zst": "zstd"}
+CHUNK = 1 << 18  # bytes of a compressed file that are read at a time
+KINDS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bzip2", ".xz": "xz"}
+DECOMPRESSORS: dict[str, Callable[[], Any]] = {
+    "bzip2": bz2.BZ2Decompressor, "xz": lzma.LZMADecompressor,
+}  # fmt: skip
 MAGICS = {
     "gzip": (b"\x1f\x8b",),
+    "bzip2": (b"BZh",),
+    "xz": (b"\xfd7zX",),
     "zstd": (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + i, 0x2A, 0x4D, 0x18]) for i in range(16))),
 }  # how files begin: of zstd's, also frames without content
 
@@ -44,8 +53,8 @@ def refuse_other_kinds(beginning: bytes) -> None:
 def open_stream(path: str) -> pa.NativeFile:
     """Open a file to be read from its beginning to its end, in bounded memory.
 
-    What ends in .gz or .zst is decompressed on the way, all members or frames of it. Zeros that
-    pad the end of a gzip file are no content, as for gzip(1).
+    What ends in .gz, .zst, .bz2 or .xz is decompressed on the way, all members, frames or streams
+    of it. Zeros that pad the end of a gzip or xz file are no content, as for gzip(1) and xz(1).
 
     Args:
         path: path or URI.
@@ -73,6 +82,8 @@ def open_stream(path: str) -> pa.NativeFile:
     content: Any
     if kind == "gzip":  # Arrow's would refuse padding, and can't tell garbage from damage
         content = gzip.GzipFile(fileobj=stream)
+    elif kind in DECOMPRESSORS:
+        content = _Streams(stream, DECOMPRESSORS[kind])
     else:
         content = pa.CompressedInputStream(stream, "zstd")
     return pa.BufferedInputStream(
@@ -106,17 +117,63 @@ class _Decompressed(io.RawIOBase):
         """
         try:
             content: bytes = self._content.read(size)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        except (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError) as error:
             raise OSError(self._reason(first_line(error))) from error
         except OSError as error:  # Arrow's of zstd, or the storage's
             message = first_line(error)
-            is_zstd = self._kind == "zstd" and ("ZSTD" in message or "Truncated" in message)
-            raise OSError(self._reason(message) if is_zstd else message) from error
+            of_data = "ZSTD", "Truncated", "Invalid data stream"  # and not of the storage
+            told = self._reason(message) if any(part in message for part in of_data) else message
+            raise OSError(told) from error
         return content
 
     def _reason(self, message: str) -> str:
         if "Truncated" in message or "before the end-of-stream" in message:
             return f"the {self._kind} stream is cut short"
-        if "Not a gzipped file" in message or "Unknown frame descriptor" in message:
+        if any(part in message for part in ("Not a gzipped file", "Unknown frame", "no stream")):
             return f"garbage after the end of the {self._kind} stream"
         return f"the {self._kind} stream is damaged: {message.split(': ')[-1]}"
+
+
+class _Streams:
+    """The content of compressed streams that stand one after another in a file."""
+
+    def __init__(self, source: pa.NativeFile, new: Callable[[], Any]) -> None:
+        self._source = source
+        self._new = new
+        self._decompressor = new()
+        self._data = b""
+        self._at_start = False  # of a stream that is not the first
+
+    def close(self) -> None:
+        """Nothing is open but the source."""
+
+    def read(self, size: int) -> bytes:
+        """Some bytes, at most `size`; none at the end.
+
+        Raises:
+            EOFError: when the file is cut short.
+            OSError, LZMAError: when it is damaged, or has more behind it.
+        """
+        while True:
+            if self._decompressor.eof:
+                self._data = self._decompressor.unused_data.lstrip(b"\0") or self._data
+                self._decompressor = self._new()
+                self._at_start = True
+            if not self._data and self._decompressor.needs_input:
+                self._data = self._source.read(CHUNK)
+                if self._at_start:
+                    self._data = self._data.lstrip(b"\0")
+                if not self._data:
+                    if self._at_start:
+                        return b""
+                    raise EOFError("file ended before the end-of-stream marker")
+            try:
+                content: bytes = self._decompressor.decompress(self._data, size)
+            except (OSError, lzma.LZMAError) as error:
+                if self._at_start:
+                    raise EOFError("no stream") from error
+                raise
+            self._data = b""
+            self._at_start = self._at_start and not content and not self._decompressor.eof
+            if content:
+                return content
