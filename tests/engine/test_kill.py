@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import pytest
 
 import metacurate as mc
 from metacurate.engine.local import map_threads
+from metacurate.engine.stage import Stop
 from metacurate.engine.status import read_status
 from metacurate.engine.workspace import open_workspace
 from metacurate.errors import MetacurateError
@@ -284,13 +285,14 @@ class Interrupting(list[int]):
 def test_ctrl_c_while_tasks_are_handed_out() -> None:
     done = []
 
-    def work(item: int, stop: threading.Event) -> int:
-        if not stop.wait(0.5):
+    def work(item: int, stop: Stop, advance: Callable[[int], None]) -> int:
+        time.sleep(0.5)
+        if not stop.is_set():
             done.append(item)
         return item
 
     with pytest.raises(KeyboardInterrupt):
-        list(map_threads(work, Interrupting(), 1))
+        list(map_threads(work, Interrupting(), 1, lambda _: None))
     assert not done
 
 

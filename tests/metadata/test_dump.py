@@ -190,9 +190,8 @@ def damaged(path: Path, content: bytes) -> tuple[list[str], str]:
 )
 def test_cut_short(name: str, keep: float, reason: str, tmp_path: Path) -> None:
     pages = PAGES * 30
-    compress = {"a.xml": plain, "a.xml.gz": lambda p: gzip.compress(plain(p)),
-        "a.xml.bz2": multistream}[name]  # fmt: skip
-    content = compress(pages)
+    form = {"a.xml": "plain.xml", "a.xml.gz": "gzip.xml.gz", "a.xml.bz2": "multistream.xml.bz2"}
+    content = FORMS[form[name]](pages)
     titles, told = damaged(tmp_path / name, content[: int(len(content) * keep)])
     assert reason in told
     assert len(titles) > 0 or name == "a.xml.gz"  # of which less than a chunk is lost

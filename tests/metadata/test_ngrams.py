@@ -47,7 +47,7 @@ def test_texts_that_come_one_after_another_add_up(parts: list[list[str]]) -> Non
 @given(st.lists(TEXTS, min_size=1, max_size=12))
 def test_tables_grow_in_the_middle_of_a_text(texts: list[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        for name, room in (("FIRST_WORDS", 1), ("FIRST_BYTES", 1), ("FIRST_PAIRS", 8)):
+        for name, room in (("FIRST_WORDS", 1), ("FIRST_BYTES", 1), ("FIRST_PAIRS", 64)):
             patch.setattr(ngrams, name, room)
         assert counted([" ".join(texts), *texts]) == count([" ".join(texts), *texts])
 

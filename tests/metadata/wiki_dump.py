@@ -2,7 +2,7 @@
 
 import bz2
 import gzip
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
@@ -58,7 +58,7 @@ def chopped(pages: Sequence[Made], size: int) -> bytes:
     return b"".join(map(bz2.compress, parts))
 
 
-FORMS = {
+FORMS: dict[str, Callable[[Sequence[Made]], bytes]] = {
     "plain.xml": plain,
     "single.xml.bz2": lambda pages: bz2.compress(plain(pages)),
     "multistream.xml.bz2": multistream,

@@ -20,7 +20,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from metacurate.compiled import compiled, inlined
+from metacurate.compiled import compiled, inlined, prefetch
 from metacurate.matching.spacing import PUNCTUATION, WHITE_SPACE
 
 U32 = np.uint32
@@ -63,21 +63,6 @@ def load64(context: Any, address: Any) -> Any:
         return value
 
     return types.uint64(types.uint64), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def prefetch(context: Any, address: Any) -> Any:
-    """Ask for the cache line at an address, which will be read soon."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = _byte.as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [pointer, _int32, _int32, _int32])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
-        read, keep, data = (ir.Constant(_int32, n) for n in (0, 3, 1))
-        builder.call(function, [builder.inttoptr(arguments[0], pointer), read, keep, data])
-        return context.get_dummy_value()
-
-    return types.void(types.uint64), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from metacurate.compiled import compiled, inlined
+from metacurate.compiled import compiled, inlined, prefetch
 from metacurate.metadata.words import JOINER, LETTER, MARK, SPACE
 
 U64 = np.uint64
@@ -23,6 +23,8 @@ ONE = U64(1)
 THIRTY_TWO = U64(32)
 PRIME = U64(0x100000001B3)  # FNV-1a's
 GOLDEN = U64(0x9E3779B97F4A7C15)
+
+WAITING = 32  # bigrams whose places in the table have been asked for, and are on their way
 
 TEXT, AT, PREVIOUS, WORDS, USED, PAIRS = range(6)  # places in the state
 STATE_SIZE = 6
@@ -87,6 +89,20 @@ def _slot_of_pair(key: Any, mask: Any) -> Any:
     return (value ^ (value >> THIRTY_TWO)) & mask
 
 
+@inlined
+def _count_pair(key: Any, mask: Any, keys: Any, counts: Any) -> Any:
+    """Count a pair; 1 where it is new, else 0."""
+    place = _slot_of_pair(key, mask)
+    while keys[place] != key and keys[place] != 0:
+        place = (place + ONE) & mask
+    if keys[place] == 0:
+        keys[place] = key
+        counts[place] = np.uint32(1)
+        return 1
+    counts[place] += np.uint32(1)
+    return 0
+
+
 @compiled
 def count_texts(
     data: Any,
@@ -119,7 +135,10 @@ def count_texts(
     """
     mask = U64(len(slots) - 1)
     pair_mask = U64(len(keys) - 1)
-    most_pairs = len(keys) // 8 * 5
+    most_pairs = len(keys) // 8 * 5 - WAITING
+    keys_at, pair_counts_at = U64(keys.ctypes.data), U64(pair_counts.ctypes.data)
+    waiting = np.zeros(WAITING, np.uint64)
+    n_waiting = 0  # counted through: the place of the next one is the rest of it
     text, at, previous = state[TEXT], state[AT], state[PREVIOUS]
     n_words, used, n_pairs = state[WORDS], state[USED], state[PAIRS]
     status = DONE
@@ -175,13 +194,13 @@ def count_texts(
             if previous >= 0:
                 key = U64(previous + 1) << THIRTY_TWO | U64(word + 1)
                 place = _slot_of_pair(key, pair_mask)
-                while keys[place] != key and keys[place] != 0:
-                    place = (place + ONE) & pair_mask
-                if keys[place] == 0:
-                    keys[place] = key
-                    pair_counts[place] = 0
-                    n_pairs += 1
-                pair_counts[place] += np.uint32(1)
+                prefetch(keys_at + place * U64(8))
+                prefetch(pair_counts_at + place * U64(4))
+                turn = n_waiting % WAITING
+                if n_waiting >= WAITING:
+                    n_pairs += _count_pair(waiting[turn], pair_mask, keys, pair_counts)
+                waiting[turn] = key
+                n_waiting += 1
             previous = word
             at = end
         if status == DONE:
@@ -189,6 +208,8 @@ def count_texts(
             previous = -1
             if text < n_texts:
                 at = bounds[text]
+    for k in range(min(n_waiting, WAITING)):
+        n_pairs += _count_pair(waiting[k], pair_mask, keys, pair_counts)
     state[TEXT], state[AT], state[PREVIOUS] = text, at, previous
     state[WORDS], state[USED], state[PAIRS] = n_words, used, n_pairs
     return status
