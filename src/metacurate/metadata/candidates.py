@@ -15,6 +15,7 @@ from metacurate.engine.storage import arrow_batches, write_json
 from metacurate.engine.workspace import Workspace
 from metacurate.errors import InputError, first_line
 from metacurate.metadata.assemble import Source, listed
+from metacurate.metadata.buckets import Part, cut
 from metacurate.metadata.counted import read_counted
 from metacurate.metadata.dump import DUMP_NAME, open_dump
 from metacurate.metadata.ngrams import least_association
@@ -32,8 +33,9 @@ from metacurate.pool.files import identity_of, list_files
 from metacurate.schema import NGRAMS
 
 NUMBERS = 100  # "0" to "99"
-BASE_MEMORY = 350 << 20  # bytes of the process itself, and of texts that are read
+BASE_MEMORY = 450 << 20  # bytes of the process itself, and of texts that are read
 DUCKDB_SHARE = 0.6  # of the rest: it counts its memory, but not all of what the system gives it
+BYTES_OF_ROW = 150  # of counts that are added up
 HASHED = 4 << 20  # bytes at a time
 DIGESTS = "digests.json"
 
@@ -131,7 +133,7 @@ class Candidates:
                 for key, number in zip(("texts", "invalid", "no_articles"), numbers, strict=True):
                     origin.counted[key] = origin.counted.get(key, 0) + number
         origin.inputs = self._hash(paths)
-        totals = self._add_up(names, (batch for path in partials for batch in arrow_batches(path)))
+        totals = self._add_up(names, cut(partials, self._store.memory // BYTES_OF_ROW))
         return self._rank(totals, origin, origin, with_bigrams=True)
 
     def _lists(self) -> list[Source]:
@@ -139,7 +141,7 @@ class Candidates:
         lists = [CountedList(path, words) for path, words in self._recipe.counted_lists]
         origins = [Origin(*OTHERS, self._hash([one.path])) for one in lists]
         names = [f"{one.words} {origin.inputs}" for one, origin in zip(lists, origins, strict=True)]
-        totals = self._add_up(names, (batch for one in lists for batch in one.batches()))
+        totals = self._add_up(names, [lambda: (b for one in lists for b in one.batches())])
         for one, origin in zip(lists, origins, strict=True):
             if not one.lines:  # an earlier run has added it up
                 for _ in one.batches():
@@ -218,13 +220,13 @@ class Candidates:
         self.origins["title"] = origin
         return Source("title", rank, recipe.titles)
 
-    def _add_up(self, names: Sequence[str], batches: Iterator[pa.RecordBatch]) -> NgramTotals:
+    def _add_up(self, names: Sequence[str], parts: Sequence[Part]) -> NgramTotals:
         """Add up counts under a name that is theirs; drop those of other inputs."""
         name = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
         for path in self._space.folder.glob("*.parquet"):
             if not path.name.startswith(name):
                 path.unlink()
-        return self._store.add_up(name, batches)
+        return self._store.add_up(name, parts)
 
     def _hash(self, paths: Sequence[str]) -> list[dict[str, Any]]:
         """Name, size and SHA-256 of files; those that an earlier run hashed are not read again."""

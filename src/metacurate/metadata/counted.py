@@ -1,39 +1,44 @@
 """Lists of words, or of pairs of words, that others have counted."""
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, TypeAlias
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from metacurate.errors import InputError, UsageError, first_line
 from metacurate.metadata.words import is_punctuation
-from metacurate.pool.files import identity_of
 from metacurate.pool.streams import open_stream, refuse_other_kinds
 from metacurate.schema import NGRAMS
 
-SEPARATORS = ("\t", ";", ",", " ")  # in the order in which they are preferred
-BLOCK = 1 << 20  # bytes of lines that are parsed together
+BLOCK = 1 << 20  # bytes of lines that are parsed together: some 80,000 words
 MOST_LINE = 1 << 16  # bytes
-LOOKED_AT = 100  # first lines that tell the separator
 MOST_COUNT = 2**63 - 1
+LOOKED_AT = 100  # first lines that tell the layout
+SHOWN = 60  # characters of a line in a message
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+NUMBER = re.compile(r"[-+]?[0-9]*[.,]?[0-9]+")
+SPACES = [chr(code) for code in range(0x3001) if chr(code).isspace()]  # there are none beyond
 
 Words: TypeAlias = Literal[1, 2]
 Row: TypeAlias = tuple[str, str | None, int]
-Fields: TypeAlias = Callable[[str], Sequence[str]]
 
 
 @dataclass(frozen=True)
 class CountedBlock:
-    """Some lines of a counted list.
+    """Some lines of a counted list; lines = rows of the table + malformed + empty + punctuation.
 
     Attributes:
         table: of `metacurate.schema.NGRAMS`; second is null in lists of single words.
-        lines: that were read, but blank ones and the header.
-        malformed: lines that can't be understood. empty, punctuation: with a word that is empty,
-            or a single punctuation character. None of these are in the table.
-        first_malformed: which line it is and why; None where there is none.
+        lines: how many were read, without blank ones and the header.
+        malformed: lines that can't be understood.
+        empty, punctuation: lines with a word that is empty, or a single punctuation character.
+        first_malformed: which line is the first of these and why; None where there is none.
     """
 
     table: pa.Table
@@ -44,20 +49,45 @@ class CountedBlock:
     first_malformed: str | None
 
 
-class _MalformedError(ValueError):
+@dataclass(frozen=True)
+class Layout:
+    """How the lines of a list are written.
+
+    Attributes:
+        words: of an entry. separator: what stands before the count.
+        in_one_field: whether a space is between two words, and not the separator.
+    """
+
+    words: Words
+    separator: str
+    in_one_field: bool = False
+
+
+# In the order in which they are preferred; with both words in one field, a space is the separator.
+LAYOUTS: dict[Words, list[Layout]] = {
+    1: [Layout(1, separator) for separator in "\t;, "],
+    2: [
+        Layout(2, separator, in_one_field)
+        for separator in "\t;, "
+        for in_one_field in ((False, True) if separator != " " else (False,))
+    ],
+}
+
+
+class MalformedError(ValueError):
     """A line that can't be understood."""
 
 
-def read_counted(path: str, words: Words) -> Iterator[CountedBlock]:
+def read_counted(path: str | Path, words: Words) -> Iterator[CountedBlock]:
     """Read a list of words and their counts, one a line.
 
-    Fields are separated by tabs, ``;``, ``,`` or spaces, whichever fits the first lines. The count
-    is the last field, and the rest is the word, which may hold the separator; with ``,`` fields
-    may be quoted as in CSV. Two words are two fields, or one with a space between them. A first
-    line without a count is a header.
+    Fields are separated by tabs, ``;``, ``,`` or spaces, whichever fits the first lines best. The
+    count is the last field, and what is before it the word, which may hold a ``;``; with ``,``
+    fields may be quoted, as in CSV. Two words are two fields, or one with a space in it. A first
+    line that does not end in a number is a header.
 
     Args:
-        path: path or URI; plain, .gz, .xz, .bz2 or .zst.
+        path: path or URI; plain, or compressed by gzip, xz, bzip2 or zstd.
         words: how many make an entry.
 
     Yields:
@@ -65,182 +95,271 @@ def read_counted(path: str, words: Words) -> Iterator[CountedBlock]:
 
     Raises:
         UsageError: when there is no such file.
-        InputError: when it is damaged, its separator can't be told, or no line of it is good.
+        InputError: when it is damaged, its layout can't be told, or no line of it is good.
     """
-    number = good = 0
-    parse: Callable[[str], Row] | None = None
-    malformed: str | None = None
+    path = str(path)
+    layout: Layout | None = None
+    number, good = 1, 0  # of the next line; rows
     try:
-        for lines in _blocks_of_lines(path):
-            rows: list[Row] = []
-            n_lines = n_malformed = n_empty = n_punctuation = 0
-            first_malformed = None
-            if parse is None:
-                fields = _fields(path, [line for line in lines if line], words)
-                parse = _parser(fields, words)
-                header = _is_header(next(line for line in lines if line) or "", fields)
-            for line in lines:
-                number += 1
-                if line is not None and not line.strip():
+        for block in _blocks(path):
+            header = False
+            if layout is None:
+                sample = _first_lines(block)
+                if not sample:  # blank so far
+                    number += block.count(b"\n") + 1
                     continue
-                if header:
-                    header = False
-                    continue
-                n_lines += 1
-                try:
-                    if line is None:
-                        raise _MalformedError("no UTF-8, or too long")
-                    row = parse(line)
-                except _MalformedError as error:
-                    n_malformed += 1
-                    first_malformed = first_malformed or f"line {number}: {error}"
-                    continue
-                if not row[0] or row[1] == "":
-                    n_empty += 1
-                elif is_punctuation(row[0]) or (row[1] is not None and is_punctuation(row[1])):
-                    n_punctuation += 1
-                else:
-                    rows.append(row)
-            good += n_lines - n_malformed
-            malformed = malformed or first_malformed
-            columns = list(zip(*rows, strict=True)) or [(), (), ()]
-            table = pa.table([list(column) for column in columns], schema=NGRAMS)
-            yield CountedBlock(table, n_lines, n_malformed, n_empty, n_punctuation, first_malformed)
+                layout = find_layout(path, sample, words)
+                header = is_header(sample[0], layout)
+            counted = parse_quickly(block, layout) if not header else None
+            if counted is None:
+                counted = parse_slowly(block, layout, number, has_header=header)
+            number += block.count(b"\n") + 1
+            good += len(counted.table)
+            yield counted
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: no such file of counts") from error
     except OSError as error:
         raise InputError(path, f"can't be read: {first_line(error)}") from error
     if not good:
-        raise InputError(path, f"no line of it is a word and its count ({malformed or 'none'})")
+        raise InputError(path, f"no line of it holds {_expected(words)}")
 
 
-def _blocks_of_lines(path: str) -> Iterator[list[str | None]]:
-    """Lines without their ends; None for one that is no UTF-8 or too long."""
-    try:
-        identity_of(path)
-    except FileNotFoundError as error:
-        raise UsageError(f"{path}: no such file of counts") from error
-    rest, first = b"", True
-    with open_stream(path) as stream:
+def _expected(words: Words) -> str:
+    return "a word and its count" if words == 1 else "two words and their count"
+
+
+def _blocks(path: str) -> Iterator[bytes]:
+    """Lines with line feeds between them; of one that is too long, as much as tells that it is."""
+    rest, is_first = b"", True
+    with open_stream(path, by_content=True) as stream:
         while True:
             content = stream.read(BLOCK)
             block = rest + content
-            if first:
+            if is_first:
                 try:
                     refuse_other_kinds(block)
                 except ValueError as error:
                     raise InputError(path, str(error)) from error
-                block = block.removeprefix(b"\xef\xbb\xbf")
-            first = False
-            end = block.rfind(b"\n") + 1 if content else len(block)
-            rest = block[end:]
-            if len(rest) > MOST_LINE:
-                rest = rest[: MOST_LINE + 1]  # enough to know that it is too long
-            if end and (lines := _decoded(block[:end].removesuffix(b"\n"))):
-                yield lines
+                block = block.removeprefix(BYTE_ORDER_MARK)
+                is_first = False
             if not content:
+                if block:
+                    yield block
                 return
+            end = block.rfind(b"\n")
+            rest = block[end + 1 :][: MOST_LINE + 2]
+            if end >= 0:
+                yield block[:end]
 
 
-def _decoded(block: bytes) -> list[str | None]:
-    lines: list[str | None]
-    try:
-        lines = list(block.decode().split("\n"))
-    except UnicodeDecodeError:
-        lines = [_decode_line(line) for line in block.split(b"\n")]
-    return [
-        None if line is None or len(line) > MOST_LINE else line.removesuffix("\r") for line in lines
-    ]
+def _first_lines(block: bytes) -> list[bytes]:
+    """The first lines that are not blank."""
+    found: list[bytes] = []
+    start = 0
+    while start <= len(block) and len(found) < LOOKED_AT:
+        end = block.find(b"\n", start)
+        end = len(block) if end < 0 else end
+        line = block[start:end]
+        if line.strip():
+            found.append(line)
+        start = end + 1
+    return found
 
 
-def _decode_line(line: bytes) -> str | None:
-    try:
-        return line.decode()
-    except UnicodeDecodeError:
-        return None
+def find_layout(path: str, sample: Sequence[bytes], words: Words) -> Layout:
+    """Find the layout that most lines have.
 
+    Args:
+        path: of the list, for messages. sample: some of its lines. words: of an entry.
 
-def _splitter(separator: str, words: Words) -> Fields:
-    """Cut a line into words and, last, their count."""
-    if words == 1:
-        cut: Fields = lambda line: line.rpartition(separator)[::2]  # noqa: E731
-    elif separator == " ":
-        cut = lambda line: line.rsplit(" ", 2)  # noqa: E731
-    else:
-
-        def cut(line: str) -> Sequence[str]:
-            pair, _, count = line.rpartition(separator)
-            two = pair.split(separator) if separator in pair else pair.split(" ")
-            return [*two, count]
-
-    if separator != ",":
-        return cut
-
-    def cut_csv(line: str) -> Sequence[str]:
-        if '"' not in line:
-            return cut(line)
-        try:
-            fields = next(csv.reader([line], strict=True), [])
-        except csv.Error:  # a quotation mark that is part of a word
-            return cut(line)
-        return [*fields[0].split(" "), fields[1]] if words == 2 and len(fields) == 2 else fields
-
-    return cut_csv
-
-
-def _fields(path: str, lines: Sequence[str | None], words: Words) -> Fields:
-    """Find the separator by which most of the first lines have the right fields."""
-    sample = [line for line in lines[: LOOKED_AT + 1] if line is not None]
-    if not sample:
-        raise InputError(path, "no line of it is UTF-8")
-    best, most = SEPARATORS[0], 0
-    for separator in SEPARATORS:
-        parse = _parser(_splitter(separator, words), words)
-        fitting = sum(_fits(parse, line) for line in sample)
-        if fitting > most:
-            best, most = separator, fitting
-    if 2 * most < len(sample) - 1:
+    Raises:
+        InputError: when fewer than half of the lines have any.
+    """
+    fitting = {layout: sum(_fits(line, layout) for line in sample) for layout in LAYOUTS[words]}
+    best = max(fitting, key=lambda layout: fitting[layout])  # the first of equals
+    if 2 * fitting[best] < len(sample):
+        shown = sample[0][: 4 * SHOWN].decode(errors="replace")[:SHOWN]
         raise InputError(
             path,
-            f"its lines are no {'word' if words == 1 else 'two words'} and a count, separated by "
-            f"a tab, ;, , or a space: the first is {sample[0][:60]!r}",
+            f"its lines are not {_expected(words)}, separated by tabs, semicolons, commas or "
+            f"spaces; the first is {shown!r}",
         )
-    return _splitter(best, words)
+    return best
 
 
-def _fits(parse: Callable[[str], Row], line: str) -> bool:
+def _fits(line: bytes, layout: Layout) -> bool:
     try:
-        parse(line)
-    except _MalformedError:
+        parse_line(line, layout)
+    except MalformedError:
         return False
     return True
 
 
-def _is_header(line: str, fields: Fields) -> bool:
-    last = fields(line)[-1].strip()
-    return not any(char.isdigit() for char in last)
+def is_header(line: bytes, layout: Layout) -> bool:
+    """Whether a list's first line names its columns: the last field is no number.
+
+    Args:
+        line: without its end. layout: of the list.
+    """
+    try:
+        last = line.decode().rpartition(layout.separator)[2]
+    except UnicodeDecodeError:
+        return False
+    return NUMBER.fullmatch(last.strip().strip('"')) is None
 
 
-def _parser(fields: Fields, words: Words) -> Callable[[str], Row]:
-    """Make a function that reads a line."""
+# ---- line by line
 
-    def parse(line: str) -> Row:
-        found = fields(line)
-        if len(found) != words + 1:
-            raise _MalformedError(f"not {words} {'word' if words == 1 else 'words'} and a count")
-        digits = found[-1].strip()
-        if not (digits.isascii() and digits.isdigit() and len(digits) < 20):
-            raise _MalformedError("its count is no whole number")
-        count = int(digits)
-        if not 0 < count <= MOST_COUNT:
-            raise _MalformedError("its count is not between 1 and 2^63 - 1")
-        first = found[0]
-        if words == 1:
-            if first.split() != [first] and first.strip():
-                raise _MalformedError("more than one word")
-            return first, None, count
-        second = found[1]
-        for word in (first, second):
-            if word.split() != [word] and word.strip():
-                raise _MalformedError("more than two words")
-        return first, second, count
 
-    return parse
+def parse_line(line: bytes, layout: Layout) -> Row:
+    """Read a line.
+
+    Args:
+        line: without its line feed. layout: of the list.
+
+    Returns:
+        The first word, the second, if there is one, and their count. Words may be empty.
+
+    Raises:
+        MalformedError: when it can't be understood.
+    """
+    line = line.removesuffix(b"\r")
+    if len(line) > MOST_LINE:
+        raise MalformedError(f"longer than {MOST_LINE} bytes")
+    try:
+        fields = _split(line.decode(), layout)
+    except UnicodeDecodeError as error:
+        raise MalformedError("no UTF-8") from error
+    if len(fields) != layout.words + 1:
+        raise MalformedError(f"not {_expected(layout.words)}")
+    *words, last = fields
+    digits = last.strip(" ")
+    if not (digits.isascii() and digits.isdigit()):
+        raise MalformedError("its count is no whole number")
+    if len(digits) > 19 or not 0 < int(digits) <= MOST_COUNT:
+        raise MalformedError("its count is not between 1 and 2^63 - 1")
+    if any(char.isspace() for word in words for char in word):
+        raise MalformedError("a word with white space in it")
+    return words[0], words[1] if layout.words == 2 else None, int(digits)
+
+
+def _split(line: str, layout: Layout) -> list[str]:
+    """The words and, last, their count."""
+    separator = layout.separator
+    if separator == "," and '"' in line:
+        try:
+            fields = next(csv.reader([line], strict=True))
+        except csv.Error as error:
+            raise MalformedError("its quotation marks are not those of CSV") from error
+    elif separator == ";" and (layout.words == 1 or layout.in_one_field):
+        fields = line.rsplit(separator, 1)
+    else:
+        fields = line.split(separator)
+    if layout.in_one_field and len(fields) == 2:
+        return [*fields[0].split(" "), fields[1]]
+    return fields
+
+
+def parse_slowly(
+    block: bytes, layout: Layout, number: int = 1, *, has_header: bool = False
+) -> CountedBlock:
+    """Read lines one by one, whatever they are.
+
+    Args:
+        block: lines with line feeds between them. layout: theirs.
+        number: of the first line, for messages. has_header: whether the first is no entry.
+    """
+    rows: list[Row] = []
+    malformed = 0
+    first_malformed = None
+    for position, line in enumerate(block.split(b"\n"), number):
+        if not line.strip():
+            continue
+        if has_header:
+            has_header = False
+            continue
+        try:
+            rows.append(parse_line(line, layout))
+        except MalformedError as error:
+            malformed += 1
+            first_malformed = first_malformed or f"line {position}: {error}"
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]
+    return _counted(pa.table(columns, schema=NGRAMS), malformed, first_malformed)
+
+
+# ---- block by block
+
+
+def parse_quickly(block: bytes, layout: Layout) -> CountedBlock | None:
+    """Read lines all at once, or not at all: None, where there may be anything unusual.
+
+    Args:
+        block: lines with line feeds between them. layout: theirs.
+    """
+    try:
+        text = block.decode()
+    except UnicodeDecodeError:
+        return None
+    if "\r" in text:
+        block = block.replace(b"\r\n", b"\n").removesuffix(b"\r")
+        text = block.decode()
+    expected = f"\n{layout.separator} " if layout.in_one_field else f"\n{layout.separator}"
+    if any(space in text for space in SPACES if space not in expected):
+        return None
+    if layout.separator == "," and '"' in text:
+        return None
+    one = pa.StringArray.from_buffers(
+        1, pa.py_buffer(np.array([0, len(block)], np.int32)), pa.py_buffer(block)
+    )
+    lines = pc.split_pattern(one, "\n").flatten()
+    if pc.max(pc.binary_length(lines)).as_py() > MOST_LINE:
+        return None
+    with_rest = layout.separator == ";" and (layout.words == 1 or layout.in_one_field)
+    fields = _columns(
+        lines, layout.separator, layout.words + 1 - layout.in_one_field, with_rest=with_rest
+    )
+    if fields is not None and layout.in_one_field:
+        words = _columns(fields[0], " ", 2)
+        fields = None if words is None else [*words, fields[1]]
+    if fields is None:
+        return None
+    if not pc.all(pc.match_substring_regex(fields[-1], "^[0-9]{1,18}$")).as_py():
+        return None
+    counts = fields[-1].cast(pa.int64())
+    if pc.min(counts).as_py() == 0:
+        return None
+    second = fields[1] if layout.words == 2 else pa.nulls(len(counts), pa.string())
+    return _counted(pa.table([fields[0], second, counts], schema=NGRAMS), 0, None)
+
+
+def _columns(
+    strings: pa.StringArray, separator: str, n: int, *, with_rest: bool = False
+) -> list[pa.StringArray] | None:
+    """Split strings into columns; None where one has not as many fields."""
+    parts = pc.split_pattern(
+        strings, separator, max_splits=n - 1 if with_rest else None, reverse=True
+    )
+    if not np.array_equal(parts.offsets.to_numpy(), np.arange(len(strings) + 1) * n):
+        return None
+    return [pc.list_element(parts, position) for position in range(n)]
+
+
+def _counted(table: pa.Table, malformed: int, first_malformed: str | None) -> CountedBlock:
+    """Drop rows with words that are empty or punctuation."""
+    lines = len(table) + malformed
+    names = [name for name in ("first", "second") if table[name].null_count < len(table)]
+    table, empty = _without(table, names, [""])
+    singles: set[str] = set()
+    for name in names:
+        column = table[name]
+        singles.update(column.filter(pc.equal(pc.utf8_length(column), 1)).unique().to_pylist())
+    table, punctuation = _without(table, names, [char for char in singles if is_punctuation(char)])
+    return CountedBlock(table, lines, malformed, empty, punctuation, first_malformed)
+
+
+def _without(table: pa.Table, names: list[str], words: list[str]) -> tuple[pa.Table, int]:
+    """Drop rows in which a column has one of some words; also give how many they were."""
+    kept = table
+    for name in names if words else ():
+        kept = kept.filter(pc.invert(pc.is_in(kept[name], pa.array(words, pa.string()))))
+    return kept, len(table) - len(kept)

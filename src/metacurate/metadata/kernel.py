@@ -246,3 +246,21 @@ def move_pairs(keys: Any, counts: Any, new_keys: Any, new_counts: Any) -> None:
                 place = (place + ONE) & mask
             new_keys[place] = keys[i]
             new_counts[place] = counts[i]
+
+
+@compiled
+def bucket_words(arena: Any, ends: Any, n_words: Any, n_buckets: Any) -> Any:
+    """Tell the bucket of each word, the same in every process.
+
+    Args:
+        arena: uint8, words. ends: int64[words + 1], where each begins, and the next.
+        n_words: how many. n_buckets: how many.
+
+    Returns:
+        uint16[words].
+    """
+    buckets = np.empty(n_words, np.uint16)
+    for word in range(n_words):
+        hashed = _hash_word(arena, ends[word], ends[word + 1], PRIME)
+        buckets[word] = np.uint16((hashed * GOLDEN >> THIRTY_TWO) % U64(n_buckets))
+    return buckets

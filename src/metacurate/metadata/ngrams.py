@@ -1,7 +1,7 @@
 """Counts of words and of pairs of neighbours, in running text."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,15 @@ import pyarrow as pa
 
 from metacurate.matching.matcher import Texts, string_arrays
 from metacurate.metadata import kernel
+from metacurate.metadata.buckets import BUCKETS, bucketed
 from metacurate.metadata.words import class_table
 from metacurate.schema import NGRAMS
 
 FIRST_WORDS = 1 << 15  # room to begin with
 FIRST_BYTES = 1 << 19
 FIRST_PAIRS = 1 << 17
-CHUNK_ROWS = 1 << 17  # of a table of counts
+LOW = np.uint64(0xFFFFFFFF)
+THIRTY_TWO = np.uint64(32)
 
 Array = npt.NDArray[Any]
 
@@ -114,39 +116,49 @@ class NgramCounter:
         self._keys, self._pair_counts = keys, counts
 
     def to_table(self) -> pa.Table:
-        """All counts, in no certain order.
+        """All counts, in buckets of their first words.
 
         Returns:
-            A table of `metacurate.schema.NGRAMS`: a row for each word, whose second is null, then
-            one for each bigram; in chunks of at most 131,072 rows.
+            A table of `metacurate.schema.NGRAMS` as `metacurate.metadata.buckets` makes it; a
+            word's second is null.
         """
         n_words = self.words
         used = int(self._state[kernel.USED])
         words = pa.LargeStringArray.from_buffers(
             n_words, pa.py_buffer(self._ends[: n_words + 1]), pa.py_buffer(self._arena[:used])
         ).cast(pa.string())
+        buckets = kernel.bucket_words(self._arena, self._ends, n_words, BUCKETS)
+        word_order = np.argsort(buckets, kind="stable")
+        rank = np.empty(n_words, np.uint64)
+        rank[word_order] = np.arange(n_words, dtype=np.uint64)
         (places,) = np.nonzero(self._keys)
-        places = places[np.argsort(self._keys[places])]  # alike beside alike: it compresses well
-        keys = self._keys[places]
-        batches = [
-            pa.record_batch(
-                [words.slice(start, CHUNK_ROWS), pa.nulls(size, pa.string()), counts],
-                schema=NGRAMS,
+        ordered = rank[self._firsts(places)] << THIRTY_TWO
+        ordered |= self._keys[places] & LOW
+        order = np.argsort(ordered)  # alike beside alike: it compresses
+        places, ordered = places[order], ordered[order]
+        word_edges = np.searchsorted(buckets[word_order], np.arange(BUCKETS + 1))
+        pair_edges = np.searchsorted(ordered, word_edges.astype(np.uint64) << THIRTY_TWO)
+        batches, batch_buckets = [], []
+        for bucket in range(BUCKETS):
+            own = word_order[word_edges[bucket] : word_edges[bucket + 1]]
+            pairs = places[pair_edges[bucket] : pair_edges[bucket + 1]]
+            if not len(own):
+                continue
+            seconds = (self._keys[pairs] & LOW).astype(np.int32) - np.int32(1)
+            first = words.take(pa.array(np.concatenate([own, self._firsts(pairs)])))
+            no_second = np.arange(len(first)) < len(own)
+            second = words.take(
+                pa.array(np.concatenate([np.zeros(len(own), np.int32), seconds]), mask=no_second)
             )
-            for start, size, counts in _chunks(self._counts[:n_words])
-        ]
-        for start, size, counts in _chunks(self._pair_counts[places]):
-            chunk = keys[start : start + size]
-            first = words.take(pa.array((chunk >> np.uint64(32)) - np.uint64(1)))
-            second = words.take(pa.array((chunk & np.uint64(0xFFFFFFFF)) - np.uint64(1)))
-            batches.append(pa.record_batch([first, second, counts], schema=NGRAMS))
-        return pa.Table.from_batches(batches, NGRAMS)
+            counts = [self._counts[own], self._pair_counts[pairs].astype(np.int64)]
+            count = pa.array(np.concatenate(counts))
+            batches.append(pa.record_batch([first, second, count], schema=NGRAMS))
+            batch_buckets.append(bucket)
+        return bucketed(batches, batch_buckets)
 
-
-def _chunks(counts: Array) -> Iterator[tuple[int, int, pa.Array]]:
-    for start in range(0, len(counts), CHUNK_ROWS):
-        chunk = pa.array(counts[start : start + CHUNK_ROWS].astype(np.int64))
-        yield start, len(chunk), chunk
+    def _firsts(self, places: Array) -> Array:
+        """Numbers of bigrams' first words."""
+        return (self._keys[places] >> THIRTY_TWO).astype(np.int32) - np.int32(1)
 
 
 def _grown(array: Array, room: int) -> Array:

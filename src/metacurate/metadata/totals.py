@@ -1,21 +1,30 @@
 """Counts added up and ranked on disk, by DuckDB, within a limit of memory."""
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from metacurate.engine.storage import write_atomically
 from metacurate.errors import MetacurateError, first_line
+from metacurate.metadata.buckets import Part
 from metacurate.metadata.titles import VIEWS
 from metacurate.schema import NGRAMS, RANKED
 
+WORD_TOTALS = pa.schema([("word", pa.string()), ("count", pa.int64())])
+BIGRAM_TOTALS = pa.schema(
+    [("first", pa.string()), ("second", pa.string()), ("count", pa.int64()),
+     ("first_count", pa.int64())]
+)  # fmt: skip
 TEMPORARY = "duckdb.tmp"  # the folder for what does not fit into memory
 BELOW = "below the threshold"
+BYTES_OF_WORD = 200  # in a join
 LEAST_MEMORY = 128 << 20  # bytes that DuckDB needs to get anywhere
 
 
@@ -77,34 +86,51 @@ class Store:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
-    def add_up(self, name: str, batches: Iterable[pa.RecordBatch]) -> "NgramTotals":
+    def add_up(self, name: str, parts: Sequence[Part]) -> "NgramTotals":
         """Add up counts of the same words and bigrams, or take what an earlier run left.
 
         Args:
-            name: of the totals; another one for other counts. batches: of `NGRAMS`; not looked at
-                where the totals are there.
+            name: of the totals; another one for other counts.
+            parts: functions that read batches of `NGRAMS`; each has all counts of its first words.
 
         Raises:
             MetacurateError: see `connect`.
         """
-        ngrams = self.folder / f"{name}.ngrams.parquet"
         words = self.folder / f"{name}.words.parquet"
+        bigrams = self.folder / f"{name}.bigrams.parquet"
+        if not bigrams.exists():  # which is written last
+            write_atomically(words, lambda path: self._add_up(parts, path, bigrams))
         with self.connect() as connection:
-            if not ngrams.exists():
-                reader = pa.RecordBatchReader.from_batches(NGRAMS, batches)
-                connection.register("counted", reader)
-                _copy(
-                    connection,
-                    "SELECT first, second, sum(count)::BIGINT AS count FROM counted GROUP BY ALL",
-                    ngrams,
-                )
-            if not words.exists():
-                found = f"FROM read_parquet({_quoted(ngrams)}) WHERE second IS NULL"
-                _copy(connection, f"SELECT first AS word, count {found}", words)
-            counted = "SELECT count(*), coalesce(sum(count), 0)::BIGINT FROM read_parquet"
-            ((n_words, tokens),) = connection.execute(f"{counted}({_quoted(words)})").fetchall()
-            ((n_all, _),) = connection.execute(f"{counted}({_quoted(ngrams)})").fetchall()
-        return NgramTotals(self, ngrams, words, n_words, n_all - n_words, tokens)
+            found = connection.execute(
+                f"SELECT count(*), coalesce(sum(count), 0)::BIGINT FROM {_table(words)}"  # noqa: S608
+            ).fetchall()
+            ((n_words, tokens),) = found
+        n_bigrams = pq.read_metadata(bigrams).num_rows
+        return NgramTotals(self, words, bigrams, n_words, n_bigrams, tokens)
+
+    def _add_up(self, parts: Sequence[Part], words: Path, bigrams: Path) -> None:
+        """Add up one part after another, so that what is in memory is one part's."""
+        query = """
+            WITH totals AS MATERIALIZED (
+                SELECT first, second, sum(count)::BIGINT AS count FROM counted GROUP BY ALL
+            )
+            SELECT totals.first, totals.second, totals.count, words.count AS first_count
+            FROM totals LEFT JOIN (SELECT first, count FROM totals WHERE second IS NULL) AS words
+            ON totals.first = words.first"""
+
+        def write(path: Path) -> None:
+            with (
+                pq.ParquetWriter(words, WORD_TOTALS, compression="zstd") as word_file,
+                pq.ParquetWriter(path, BIGRAM_TOTALS, compression="zstd") as bigram_file,
+            ):
+                for part in parts:
+                    with self.connect() as connection:
+                        counted = pa.RecordBatchReader.from_batches(NGRAMS, part())
+                        connection.register("counted", counted)
+                        for batch in connection.sql(query).to_arrow_reader():
+                            _write_totals(batch, word_file, bigram_file)
+
+        write_atomically(bigrams, write)
 
     def rank_titles(
         self,
@@ -163,15 +189,15 @@ class NgramTotals:
 
     Attributes:
         store: where they are.
-        ngrams_file: Parquet of first, second (null for a word), count.
         words_file: Parquet of word, count.
+        bigrams_file: Parquet of first, second, count, first_count.
         words, bigrams: how many different ones there are.
         tokens: the sum of all words' counts: N.
     """
 
     store: Store
-    ngrams_file: Path
     words_file: Path
+    bigrams_file: Path
     words: int
     bigrams: int
     tokens: int
@@ -182,7 +208,7 @@ class NgramTotals:
         Args:
             min_count: of a word. most: how many to list.
         """
-        source = f"read_parquet({_quoted(self.words_file)})"
+        source = _table(self.words_file)
         with self.store.connect() as connection:
             ((enough,),) = connection.execute(
                 f"SELECT count(*) FROM {source} WHERE count >= ?",  # noqa: S608 - our own file
@@ -198,55 +224,69 @@ class NgramTotals:
         """Bigrams by the association of their words, the closest first, ties by text.
 
         Their order is that of c12 N / (c1 c2), in float64: products and quotients are the same on
-        every machine, which logarithms are not. The score is the PMI, its logarithm.
+        every machine, which logarithms are not. The score is the PMI, its logarithm: log2(c12 N /
+        (c1 c2)) (Church and Hanks, 1990, with the authors' counts).
 
         Args:
             least_association: of a bigram. min_count: of a bigram. most: how many to list.
         """
-        words = f"read_parquet({_quoted(self.words_file)})"
-        joined = f"""
-            SELECT ngrams.first || ' ' || ngrams.second AS entry, ngrams.count AS count,
-                (ngrams.count::DOUBLE * {self.tokens}::DOUBLE)
-                    / (left_word.count::DOUBLE * right_word.count::DOUBLE) AS association
-            FROM read_parquet({_quoted(self.ngrams_file)}) AS ngrams
-            JOIN {words} AS left_word ON ngrams.first = left_word.word
-            JOIN {words} AS right_word ON ngrams.second = right_word.word
-            WHERE ngrams.second IS NOT NULL"""  # noqa: S608
-        with self.store.connect() as connection:
-            ((known, often, close),) = connection.execute(
-                f"""
-                SELECT count(*), count(*) FILTER (count >= $1),
-                    count(*) FILTER (count >= $1 AND association >= $2)
-                FROM ({joined})""",  # noqa: S608
-                [min_count, least_association],
-            ).fetchall()
-            query = f"""
-                SELECT entry, log2(association) AS score FROM ({joined})
-                WHERE count >= $1 AND association >= $2
-                ORDER BY association DESC, entry LIMIT $3"""  # noqa: S608
-            parameters = [min_count, least_association, most]
-            listed = _ranked(connection.sql(query, params=parameters))
+        # the second words' counts are looked up for some of them at a time
+        n_parts = max(1, self.words * BYTES_OF_WORD // self.store.memory)
+        known = often = close = 0
+        listed = []
+        for part in range(n_parts):
+            joined = f"""
+                SELECT bigrams.first || ' ' || bigrams.second AS entry, bigrams.count AS count,
+                    (bigrams.count::DOUBLE * {self.tokens}::DOUBLE)
+                        / (bigrams.first_count::DOUBLE * words.count::DOUBLE) AS association
+                FROM {_table(self.bigrams_file)} AS bigrams
+                JOIN {_table(self.words_file)} AS words ON bigrams.second = words.word
+                WHERE bigrams.first_count IS NOT NULL AND hash(words.word) % {n_parts} = {part}
+                    AND hash(bigrams.second) % {n_parts} = {part}"""  # noqa: S608
+            with self.store.connect() as connection:
+                (numbers,) = connection.execute(
+                    f"""
+                    SELECT count(*), count(*) FILTER (count >= $1),
+                        count(*) FILTER (count >= $1 AND association >= $2)
+                    FROM ({joined})""",  # noqa: S608
+                    [min_count, least_association],
+                ).fetchall()
+                query = f"""
+                    SELECT entry, association AS score FROM ({joined})
+                    WHERE count >= $1 AND association >= $2
+                    ORDER BY association DESC, entry LIMIT $3"""  # noqa: S608
+                parameters = [min_count, least_association, most]
+                listed.append(_ranked(connection.sql(query, params=parameters)))
+            known, often, close = known + numbers[0], often + numbers[1], close + numbers[2]
+        best = pa.concat_tables(listed)
+        if n_parts > 1:
+            best = best.sort_by([("score", "descending"), ("entry", "ascending")]).slice(0, most)
+        pmi = pc.log2(best["score"])
         dropped = {
             "a word was never counted": self.bigrams - known,
             "too few": known - often,
             BELOW: often - close,
         }
-        return Ranking(self.bigrams, dropped, listed)
+        return Ranking(self.bigrams, dropped, pa.table([best["entry"], pmi], schema=RANKED))
 
 
-def _copy(connection: Any, query: str, path: Path) -> None:
-    """Write a query's result as a Parquet file, atomically."""
-
-    def write(temporary: Path) -> None:
-        options = "(FORMAT parquet, COMPRESSION zstd)"
-        connection.execute(f"COPY ({query}) TO {_quoted(temporary)} {options}")
-
-    write_atomically(path, write)
+def _write_totals(
+    batch: pa.RecordBatch, words: pq.ParquetWriter, bigrams: pq.ParquetWriter
+) -> None:
+    is_word = pc.is_null(batch["second"])
+    of_words, of_bigrams = batch.filter(is_word), batch.filter(pc.invert(is_word))
+    if of_words.num_rows:
+        columns = [of_words["first"], of_words["count"]]
+        words.write_batch(pa.record_batch(columns, schema=WORD_TOTALS))
+    if of_bigrams.num_rows:
+        bigrams.write_batch(pa.record_batch(of_bigrams.columns, schema=BIGRAM_TOTALS))
 
 
 def _ranked(relation: Any) -> pa.Table:
     return relation.to_arrow_table().cast(RANKED)
 
 
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
+def _table(path: Path) -> str:
+    """A Parquet file as SQL names it."""
+    quoted = str(path).replace("'", "''")
+    return f"read_parquet('{quoted}')"

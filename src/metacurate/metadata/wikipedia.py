@@ -5,6 +5,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
 from metacurate.engine.storage import read_arrow, write_arrow
 from metacurate.errors import InputError
+from metacurate.metadata.buckets import join
 from metacurate.metadata.dump import BadPageError, Dump, read_pages
 from metacurate.metadata.ngrams import NgramCounter
 from metacurate.metadata.wikitext import plain_text
@@ -23,7 +25,7 @@ from metacurate.pool.tables import Pool, read_footer
 TEXT = "text"  # the column of Parquet files
 FORMAT = 1  # raise with each change of what is counted
 HELD_BYTES = 64 << 20  # texts of a unit in memory, before they are counted
-BIGRAM_BYTES = 200  # of memory, for all that comes with a bigram
+BIGRAM_BYTES = 300  # of memory, for all that comes with a bigram
 LEAST_BIGRAMS = 1 << 17  # that are counted in memory before they are written
 
 
@@ -97,6 +99,54 @@ class Fates:
     error: str | None = None
 
 
+class Tally:
+    """Counts that grow, and leave memory when there are too many."""
+
+    def __init__(self, folder: Path, memory: int) -> None:
+        """Start at zero.
+
+        Args:
+            folder: for counts that don't fit into memory. memory: for counts, in bytes.
+        """
+        self._folder = folder
+        self._most = max(LEAST_BIGRAMS, memory // BIGRAM_BYTES)
+        self._counter = _new_counter()
+        self._tables: list[pa.Table] = []
+
+    def add(self, texts: pa.Array) -> None:
+        """Count texts.
+
+        Args:
+            texts: strings in valid UTF-8.
+        """
+        self._counter.add(texts)
+        if self.full:
+            self._tables.append(_spilled(self._counter.to_table(), self._folder))
+            self._counter = _new_counter()
+
+    def take(self, other: "Tally") -> None:
+        """Add the counts of another, which ends with this.
+
+        Args:
+            other: its counts may lie on disk.
+        """
+        self._tables += other.tables()
+
+    @property
+    def full(self) -> bool:
+        """Whether there are too many counts for the memory."""
+        return self._counter.bigrams > self._most
+
+    @property
+    def left_memory(self) -> bool:
+        """Whether counts have gone to disk, or are taken over."""
+        return bool(self._tables)
+
+    def tables(self) -> list[pa.Table]:
+        """All counts, in tables of buckets."""
+        return [*self._tables, self._counter.to_table()]
+
+
 class NgramTask(Task):
     """Counts units of texts. A unit that breaks off adds nothing."""
 
@@ -106,10 +156,8 @@ class NgramTask(Task):
         Args:
             folder: for counts that don't fit into memory. memory: for counts, in bytes.
         """
-        self._folder = folder
-        self._most_bigrams = max(LEAST_BIGRAMS, memory // BIGRAM_BYTES)
-        self._counter = _new_counter()
-        self._tables: list[pa.Table] = []
+        self._new = partial(Tally, folder, memory)
+        self._tally = self._new()
 
     @abstractmethod
     def texts(self, unit: Unit, fates: Fates) -> Iterator[pa.Array]:
@@ -127,7 +175,7 @@ class NgramTask(Task):
         """
 
     def process(self, unit: Unit) -> UnitRecord:
-        """Count a unit once its texts are read; a large one in parts that are kept apart.
+        """Count a unit once its texts are read; a large one by itself, as they are read.
 
         Raises:
             InputError: when it is broken.
@@ -137,24 +185,19 @@ class NgramTask(Task):
         fates = Fates()
         held: list[pa.Array] = []
         size = 0
-        own: NgramCounter | None = None
-        tables: list[pa.Table] = []
+        own: Tally | None = None
         for texts in self.texts(unit, fates):
             held.append(texts)
             size += texts.nbytes
             if size > HELD_BYTES:
-                own = own or _new_counter()
-                _add(own, held)
+                own = own or self._new()
+                for one in held:
+                    own.add(one)
                 held, size = [], 0
-                if own.bigrams > self._most_bigrams:
-                    tables.append(_spilled(own.to_table(), self._folder))
-                    own = None
-        if own is None and not tables:
-            _add(self._counter, held)
-        else:
-            own = own or _new_counter()
-            _add(own, held)
-            self._tables += [*tables, own.to_table()]
+        if own is not None:
+            self._tally.take(own)
+        for one in held:
+            self._tally.add(one)
         return UnitRecord.of(
             unit,
             began,
@@ -167,11 +210,11 @@ class NgramTask(Task):
     @property
     def full(self) -> bool:
         """Whether the counts should leave memory."""
-        return bool(self._tables) or self._counter.bigrams > self._most_bigrams
+        return self._tally.left_memory
 
     def partial(self) -> pa.Table:
         """The counts of all these units."""
-        return pa.concat_tables([*self._tables, self._counter.to_table()])
+        return join(self._tally.tables())
 
 
 class TextTask(NgramTask):
@@ -242,11 +285,6 @@ class DumpTask(NgramTask):
 
 def _new_counter() -> NgramCounter:
     return NgramCounter(secrets.randbits(64))
-
-
-def _add(counter: NgramCounter, held: Sequence[pa.Array]) -> None:
-    for texts in held:
-        counter.add(texts)
 
 
 def _spilled(table: pa.Table, folder: Path) -> pa.Table:

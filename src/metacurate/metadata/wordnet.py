@@ -7,22 +7,39 @@ import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 from metacurate.errors import InputError, MetacurateError, UsageError, first_line
 from metacurate.pool.streams import open_stream
 
-DATA_FILES = ("data.noun", "data.verb", "data.adj", "data.adv")  # in their order here
-FOLDERS = ("", "dict", "wordnet")  # of these files, in a folder that is named
-MOST_BYTES = 256 << 20  # of a file: WordNet's largest has 16 MB
-VERSION = re.compile(rb"WordNet (\d+(?:\.\d+)*) Copyright")
+DATA_FILES = ("data.noun", "data.verb", "data.adj", "data.adv")  # in the order of their names here
+FOLDERS = ("", "dict", "wordnet")  # where they are in a folder
+CHUNK = 1 << 20  # bytes that are read at a time
+MOST_LINE = 1 << 20  # bytes of a synset: the largest has 12 kB
+MOST_DATA = 256 << 20  # bytes of a data file: the largest has 15 MB
+MOST_CONTENT = 1 << 30  # bytes of a tar or lexicon, decompressed: Open English WordNet has 100 MB
+TAR_HEADER = 512  # bytes
+
+SYNSET = re.compile(r"[0-9]{8} [0-9]{2} [nvasr] ([0-9a-f]{2}) ([^ ]+) (.*)")  # wndb(5WN)
+VERSION = re.compile(r"\bWordNet (?:Release )?([0-9]+(?:\.[0-9]+)*)\b")
 MARKER = re.compile(r"\((?:a|p|ip)\)$")  # of an adjective: where it may stand in a sentence
-PARTS_OF_SPEECH = {"n": 0, "v": 1, "a": 2, "s": 2, "r": 3}
 LICENCE = "WordNet License"
-DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile)
+POINTER = 4  # fields
+PLACES = {"n": 0, "v": 1, "a": 2, "s": 2, "r": 3}  # of a lexicon's parts of speech
+OTHER_PLACE = 4
+# Of an archive. A ValueError is a name that can't be decoded, a RuntimeError that it is encrypted
+# or compressed by an unknown method.
+DAMAGED = (
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError,
+    RuntimeError,
+)  # fmt: skip
+
+# Data files, as they are named in what they are part of, and their content.
+Members: TypeAlias = Generator[tuple[str, IO[bytes]], None, None]
 
 
 @dataclass(frozen=True)
@@ -30,10 +47,11 @@ class WordNet:
     """The names of a WordNet's synsets.
 
     Attributes:
-        names: of each synset, nouns, verbs, adjectives and adverbs in the order of their file; two
-            synsets may share one.
-        release: of which WordNet it is. licence: its short name.
-        files: SHA-256 of each file that was read, in hex, by its name.
+        names: one of each synset; nouns, verbs, adjectives, adverbs, in the order of the files.
+            Synsets may share a name, and that of ".22" is empty.
+        release: which WordNet it is, such as "WordNet 3.0 (Princeton)".
+        licence: its short name or address; empty where the data name none.
+        files: SHA-256 in hex of each file, or member of an archive, that was read, by its name.
     """
 
     names: list[str]
@@ -45,17 +63,18 @@ class WordNet:
 def read_wordnet(path: str | Path) -> WordNet:
     """Read the names of all synsets.
 
-    A name is that of NLTK's synset up to its first ".": the first lemma, in lower case, with spaces
-    for "_" (the authors' rule for MetaCLIP's metadata).
+    A name is that of NLTK's synset up to its first ".", with spaces for "_": the synset's first
+    lemma, in lower case (the authors' rule for MetaCLIP's metadata).
 
     Args:
-        path: a folder of Princeton's database (data.noun and so on, or dict/ or wordnet/ with
-            them), an archive of it (.tar.gz and other tars, or .zip, as NLTK's), or a lexicon in
-            WN-LMF XML (plain, .gz, .xz or .bz2), as Open English WordNet.
+        path: a folder with Princeton's database (data.noun, data.verb, data.adj, data.adv) in it,
+            in its dict/ or wordnet/; a tar of such a folder, plain or compressed, or a zip, as
+            NLTK's; or a lexicon in WN-LMF XML, plain or compressed, such as Open English WordNet.
+            Its content tells which, and not its name.
 
     Raises:
         UsageError: when there is no such file or folder.
-        InputError: when a part is missing or damaged.
+        InputError: when a part is missing or damaged, or it is no WordNet.
         MetacurateError: when defusedxml, of the extra `metadata`, is missing.
     """
     path = Path(path)
@@ -63,17 +82,13 @@ def read_wordnet(path: str | Path) -> WordNet:
         raise UsageError(f"{path}: no such file or folder of WordNet")
     try:
         if path.is_dir():
-            return _read_database(path, _files_of_folder(path))
+            return _from_members(path, _members_of_folder(path))
         with path.open("rb") as file:
             beginning = file.read(4)
         if not beginning:
             raise InputError(str(path), "the file is empty")
-        if beginning.startswith(b"PK"):
-            return _read_database(path, _files_of_zip(path))
-        if _is_tar(path):
-            return _read_database(path, _files_of_tar(path))
-        return _read_lexicon(path)
-    except DAMAGED as error:
+        return _from_zip(path) if beginning.startswith(b"PK") else _from_stream(path)
+    except OSError as error:
         raise InputError(str(path), f"can't be read: {first_line(error)}") from error
 
 
@@ -81,169 +96,273 @@ def name_of_synset(lemma: str) -> str:
     """The entry that a synset's first lemma makes.
 
     Args:
-        lemma: as in a database: with "_" for spaces; an adjective perhaps with its marker.
+        lemma: with spaces or "_" between its words.
     """
-    return MARKER.sub("", lemma).split(".")[0].lower().replace("_", " ")
+    return lemma.split(".")[0].lower().replace("_", " ")
 
 
-def _bounded(stream: IO[bytes], name: str) -> bytes:
-    content = stream.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise OSError(f"{name} has more than {MOST_BYTES >> 20} MB, which WordNet does not")
-    return content
+# ---- Princeton's database
 
 
-def _files_of_folder(path: Path) -> dict[str, bytes]:
+@dataclass(frozen=True)
+class _Data:
+    """What is in a data file: names of its synsets, its header, and its SHA-256."""
+
+    names: list[str]
+    header: str
+    digest: str
+
+
+def _members_of_folder(path: Path) -> Members:
     for folder in FOLDERS:
-        if any((path / folder / name).is_file() for name in DATA_FILES):
-            present = [path / folder / n for n in DATA_FILES if (path / folder / n).is_file()]
-            files = {}
-            for file in present:
-                with file.open("rb") as stream:
-                    files[file.name] = _bounded(stream, file.name)
-            return files
-    return {}
+        for name in DATA_FILES:
+            if (path / folder / name).is_file():
+                with (path / folder / name).open("rb") as content:
+                    yield f"{folder}/{name}", content
 
 
-def _files_of_zip(path: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(path) as archive:
-        wanted = _in_one_folder(archive.namelist())
-        files = {}
-        for name in wanted:
-            with archive.open(name) as stream:
-                files[name.rpartition("/")[2]] = _bounded(stream, name)
-        return files
-
-
-def _is_tar(path: Path) -> bool:
+def _from_zip(path: Path) -> WordNet:
     try:
-        with tarfile.open(path) as archive:
-            return archive.next() is not None
+        with zipfile.ZipFile(path) as archive:
+            return _from_members(path, _members_of_zip(archive))
+    except DAMAGED as error:
+        raise InputError(str(path), f"the zip can't be read: {first_line(error)}") from error
+
+
+def _members_of_zip(archive: zipfile.ZipFile) -> Members:
+    for name in archive.namelist():
+        if _is_data_file(name):
+            with archive.open(name) as content:
+                yield name, content
+
+
+def _from_stream(path: Path) -> WordNet:
+    """Read a tar or a lexicon."""
+    with open_stream(str(path), by_content=True) as file:
+        beginning = file.read(TAR_HEADER)
+        stream = _Bounded(file, MOST_CONTENT, path.name, beginning)
+        if _is_tar(beginning):
+            return _from_tar(path, stream)
+        if not beginning:
+            raise InputError(str(path), "the file is empty")
+        if not beginning.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<"):
+            raise InputError(str(path), "is no WordNet: neither tar nor zip nor XML by its content")
+        return _from_lexicon(path, stream)
+
+
+def _is_tar(beginning: bytes) -> bool:
+    try:
+        tarfile.TarInfo.frombuf(beginning, "utf-8", "surrogateescape")
     except tarfile.TarError:
-        return False
-    except (EOFError, zlib.error, lzma.LZMAError, OSError):  # cut short: by its name, then
-        return ".tar" in path.name or path.name.endswith(".tgz")
+        return beginning[257:262] == b"ustar"  # cut short, or damaged
+    return True
 
 
-def _files_of_tar(path: Path) -> dict[str, bytes]:
-    with tarfile.open(path) as archive:
-        members = {member.name: member for member in archive if member.isfile()}
-        files = {}
-        for name in _in_one_folder(members):
-            stream = archive.extractfile(members[name])
-            assert stream is not None
-            files[name.rpartition("/")[2]] = _bounded(stream, name)
-        return files
+def _from_tar(path: Path, stream: "_Bounded") -> WordNet:
+    try:
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
+            wordnet = _from_members(path, _members_of_tar(archive))
+    except DAMAGED as error:
+        raise InputError(str(path), f"the tar can't be read: {first_line(error)}") from error
+    while stream.read(CHUNK):  # the checksum of what it is compressed with comes last
+        pass
+    return wordnet
 
 
-def _in_one_folder(names: Any) -> list[str]:
-    """The data files of the first folder that has any."""
-    found = [name for name in names if name.rpartition("/")[2] in DATA_FILES]
-    folder = found[0].rpartition("/")[0] if found else ""
-    return [name for name in found if name.rpartition("/")[0] == folder]
+def _members_of_tar(archive: tarfile.TarFile) -> Members:
+    for member in archive:
+        archive.members = []  # type: ignore[attr-defined]  # or all of them stay in memory
+        if member.isfile() and _is_data_file(member.name):
+            content = archive.extractfile(member)
+            assert content is not None
+            yield member.name, content
 
 
-def _read_database(path: Path, files: Mapping[str, bytes]) -> WordNet:
-    missing = [name for name in DATA_FILES if name not in files]
-    if len(missing) == len(DATA_FILES):
-        raise InputError(str(path), f"holds no WordNet: there is no {DATA_FILES[0]} in it")
+def _is_data_file(name: str) -> bool:
+    return name.rpartition("/")[2] in DATA_FILES
+
+
+def _from_members(path: Path, members: Members) -> WordNet:
+    """Make a WordNet of the data files of the first folder that has any."""
+    found: dict[str, _Data] = {}
+    home: str | None = None
+    with closing(members):
+        for name, content in members:
+            folder, _, file = name.rpartition("/")
+            if file not in found and home in (None, folder):
+                home = folder
+                found[file] = _read_data(path, file, content)
+    if not found:
+        raise InputError(str(path), f"is no WordNet: there is no {DATA_FILES[0]} in it")
+    missing = [file for file in DATA_FILES if file not in found]
     if missing:
         raise InputError(str(path), f"lacks {', '.join(missing)}")
-    names = [name for file in DATA_FILES for name in _names_of_data(path, file, files[file])]
-    found = VERSION.search(files[DATA_FILES[0]][:4096])
-    version = found[1].decode() if found else "of unknown version"
-    digests = {name: hashlib.sha256(files[name]).hexdigest() for name in DATA_FILES}
-    return WordNet(names, f"WordNet {version}, Princeton University", LICENCE, digests)
+    header = found[DATA_FILES[0]].header
+    version = VERSION.search(header)
+    release = f"WordNet {version[1]}" if version else "WordNet of unknown version"
+    if "Princeton" in header:
+        release += " (Princeton)"
+    names = [name for file in DATA_FILES for name in found[file].names]
+    digests = {file: found[file].digest for file in DATA_FILES}
+    return WordNet(names, release, LICENCE if header else "", digests)
 
 
-def _names_of_data(path: Path, file: str, content: bytes) -> Iterator[str]:
-    """Names of a data file's synsets (wndb(5WN), "Data File Format")."""
-    any_synset = False
-    for number, line in enumerate(content.split(b"\n"), 1):
-        if line.startswith(b"  ") or not line.strip():  # the licence
-            continue
-        fields = line.split(b" ", 5)  # offset, file of the lexicographer, type, words, first word
+def _read_data(path: Path, file: str, content: IO[bytes]) -> _Data:
+    """Read a data file (wndb(5WN), "Data File Format"), which begins with its licence."""
+    names: list[str] = []
+    header: list[str] = []
+    digest = hashlib.sha256()
+    number = 0
+    lines = io.BufferedReader(_Bounded(content, MOST_DATA, file), CHUNK)
+    while line := lines.readline(MOST_LINE):
+        number += 1
+        digest.update(line)
         try:
-            if len(fields) < 6 or len(fields[0]) != 8 or int(fields[0]) < 0 or not fields[4]:
-                raise ValueError("not a synset")
-            lemma = fields[4].decode()
+            if not line.endswith(b"\n"):
+                raise ValueError("is cut short")
+            text = line.decode().rstrip()
+            if line.startswith(b"  "):
+                header.append(text)
+            elif text:
+                names.append(name_of_synset(MARKER.sub("", _first_lemma(text))))
+        except UnicodeDecodeError as error:
+            raise InputError(str(path), f"{file}, line {number}: is no UTF-8") from error
         except ValueError as error:
-            raise InputError(
-                f"{path}", f"{file}, line {number}: {line[:40]!r} is no synset"
-            ) from error
-        any_synset = True
-        yield name_of_synset(lemma)
-    if not any_synset:
+            raise InputError(str(path), f"{file}, line {number}: {first_line(error)}") from error
+    if not names:
         raise InputError(str(path), f"{file} holds no synset")
+    return _Data(names, "\n".join(header), digest.hexdigest())
 
 
-class _Hashed(io.RawIOBase):
-    """A stream that hashes what is read of it, and refuses to be endless."""
+def _first_lemma(line: str) -> str:
+    """The first lemma of a synset, all of which must be there.
 
-    def __init__(self, stream: Any, name: str) -> None:
-        self._stream = stream
-        self._name = name
-        self._size = 0
-        self.digest = hashlib.sha256()
+    Raises:
+        ValueError: when the line is no synset.
+    """
+    found = SYNSET.fullmatch(line)
+    if found is None:
+        raise ValueError(f"{line[:40]!r} is no synset")
+    fields = found[3].split(" ")  # the number that tells its sense, then the other words
+    pointers = 2 * int(found[1], 16) - 1  # where their number is
+    try:
+        complete = pointers > 0 and len(fields) > pointers + POINTER * int(fields[pointers])
+    except (IndexError, ValueError):
+        complete = False
+    if not complete:
+        raise ValueError(f"{line[:40]!r} is no whole synset")
+    return found[2]
 
-    def read(self, size: int = -1, /) -> bytes:
-        """Some bytes; none at the end."""
-        content: bytes = self._stream.read(size)
-        self._size += len(content)
-        if self._size > 8 * MOST_BYTES:
-            raise OSError(f"{self._name} has more than {8 * MOST_BYTES >> 20} MB")
-        self.digest.update(content)
-        return content
+
+# ---- lexicons
 
 
-def _read_lexicon(path: Path) -> WordNet:
-    """Read WN-LMF (Global WordNet Association, "WN-LMF" 1.0 to 1.4)."""
+def _from_lexicon(path: Path, stream: "_Bounded") -> WordNet:
+    """Read WN-LMF (Global WordNet Association, versions 1.0 to 1.4)."""
     try:
         from defusedxml.common import DefusedXmlException
-        from defusedxml.ElementTree import ParseError, iterparse
+        from defusedxml.ElementTree import ParseError, XMLParser
     except ImportError as error:
         raise MetacurateError(
-            'XML is read with defusedxml: pip install "metacurate[metadata]"'
+            f'{path}: XML needs defusedxml: pip install "metacurate[metadata]"'
         ) from error
-    lemmas: dict[str, str] = {}  # of entries
-    senses: dict[str, str] = {}  # of synsets: their first entry in the document
-    synsets: list[tuple[int, str, str]] = []  # part of speech, id, first member
-    release = licence = ""
-    with open_stream(str(path)) as raw:
-        stream = _Hashed(raw, path.name)
-        try:
-            for event, node in iterparse(stream, ("start", "end")):
-                tag = node.tag
-                if event == "start":
-                    if tag == "LexicalResource":
-                        root = node
-                    elif tag == "Lexicon" and not release:
-                        release = f"{node.get('label', '')} {node.get('version', '')}".strip()
-                        licence = node.get("license", "")
-                elif tag == "LexicalEntry":
-                    lemma = node.find("Lemma")
-                    if lemma is not None:
-                        lemmas[node.get("id", "")] = lemma.get("writtenForm", "")
-                    for sense in node.iter("Sense"):
-                        senses.setdefault(sense.get("synset", ""), node.get("id", ""))
-                    node.clear()
-                elif tag == "Synset":
-                    first = (node.get("members", "").split() or [""])[0]
-                    place = PARTS_OF_SPEECH.get(node.get("partOfSpeech", ""), 4)
-                    synsets.append((place, node.get("id", ""), first))
-                    node.clear()
-                    root.clear()
-        except DefusedXmlException as error:
-            raise InputError(str(path), "it declares XML entities, which is refused") from error
-        except ParseError as error:
-            raise InputError(str(path), f"no whole XML: {first_line(error)}") from error
-        except UnboundLocalError as error:
-            raise InputError(str(path), "is no WN-LMF: its root is no LexicalResource") from error
-    forms = [
-        lemmas.get(first) or lemmas.get(senses.get(identity, ""), "")
-        for _, identity, first in sorted(synsets, key=lambda synset: synset[0])
-    ]
-    names = [name_of_synset(form.replace(" ", "_")) for form in forms if form]
+    lexicon = _Lexicon()
+    parser = XMLParser(target=lexicon)  # its DTD is not fetched; entities are refused
+    try:
+        while content := stream.read(CHUNK):
+            parser.feed(content)
+        parser.close()
+    except DefusedXmlException as error:
+        raise InputError(str(path), "declares XML entities, which are refused") from error
+    except _NoLexiconError as error:
+        raise InputError(str(path), f"is no WordNet: {first_line(error)}") from error
+    except (ParseError, LookupError, ValueError) as error:  # the latter two of its encoding
+        raise InputError(str(path), f"is no whole XML: {first_line(error)}") from error
+    names = lexicon.names()
     if not names:
-        raise InputError(str(path), "is no WN-LMF: there are no synsets with members in it")
-    return WordNet(names, release, licence, {path.name: stream.digest.hexdigest()})
+        raise InputError(str(path), "is no WordNet: there is no synset with a member in it")
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    release, licence = ", ".join(lexicon.releases), ", ".join(lexicon.licences)
+    return WordNet(names, release, licence, {path.name: digest})
+
+
+class _NoLexiconError(Exception):
+    """The XML is of another kind."""
+
+
+class _Lexicon:
+    """Takes what a parser finds in WN-LMF, and keeps no tree of it."""
+
+    def __init__(self) -> None:
+        self.releases: dict[str, None] = {}  # in their order, each once
+        self.licences: dict[str, None] = {}
+        self._root = False
+        self._entry = self._form = ""  # of the entry that is being read
+        self._forms: dict[str, str] = {}  # of entries and senses, by their ids
+        self._first: dict[str, str] = {}  # of synsets: the form of the first entry in the document
+        self._synsets: list[tuple[int, str, str]] = []  # place, id, first member
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        """Take an element and its attributes."""
+        if not self._root and tag != "LexicalResource":
+            raise _NoLexiconError(f"its root is {tag[:40]!r}, not LexicalResource")
+        self._root = True
+        if tag == "Sense":
+            if self._form:  # an extension's entry may have none
+                self._forms.setdefault(attributes.get("id", ""), self._form)
+                self._first.setdefault(attributes.get("synset", ""), self._form)
+        elif tag in ("LexicalEntry", "ExternalLexicalEntry"):
+            self._entry, self._form = attributes.get("id", ""), ""
+        elif tag == "Lemma":
+            self._form = attributes.get("writtenForm", "")
+            self._forms.setdefault(self._entry, self._form)
+        elif tag == "Synset":
+            place = PLACES.get(attributes.get("partOfSpeech", ""), OTHER_PLACE)
+            members = attributes.get("members", "").split(maxsplit=1)
+            self._synsets.append((place, attributes.get("id", ""), members[0] if members else ""))
+        elif tag in ("Lexicon", "LexiconExtension"):
+            release = f"{attributes.get('label', '')} {attributes.get('version', '')}".strip()
+            self.releases[release] = None
+            self.licences[attributes.get("license", "")] = None
+
+    def close(self) -> None:
+        """Nothing is left to do."""
+
+    def names(self) -> list[str]:
+        """Names of the synsets, by part of speech; those without a member have none."""
+        ordered = sorted(self._synsets, key=lambda synset: synset[0])
+        forms = (self._forms.get(first) or self._first.get(name, "") for _, name, first in ordered)
+        return [name_of_synset(form) for form in forms if form]
+
+
+# ---- reading
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that refuses to become too long, for the sake of decompression bombs."""
+
+    def __init__(self, source: Any, most: int, name: str, beginning: bytes = b"") -> None:
+        self._source = source
+        self._left = most
+        self._reason = f"{name} has more than {most >> 20} MB, as no WordNet has"
+        self._beginning = beginning  # has been read already
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Fill some of a buffer; none of it at the end.
+
+        Raises:
+            OSError: when the stream is too long.
+        """
+        size = len(buffer)
+        content = self._beginning[:size] or self._source.read(size)
+        self._beginning = self._beginning[size:]
+        self._left -= len(content)
+        if self._left < 0:
+            raise OSError(self._reason)
+        buffer[: len(content)] = content
+        return len(content)
