@@ -41,6 +41,11 @@ def read(tables: Iterable[pa.Table]) -> Counted:
     return Counted(dict(words), dict(bigrams))
 
 
+def association(pair: int, first: int, second: int, total: int) -> float:
+    """What PMI is the logarithm of."""
+    return (float(pair) * float(total)) / (float(first) * float(second))
+
+
 # few characters of every class, so that the same words come again, and all Unicode
 TEXTS = st.one_of(
     st.text(alphabet="aaab é.'-\u2019& \t\n\u00a0\u0301\u200d北😀_1İ\u0378", max_size=60),

@@ -1,7 +1,6 @@
 """Counts of words and of pairs of neighbours, in running text."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -167,40 +166,8 @@ def _grown(array: Array, room: int) -> Array:
     return larger
 
 
-def pointwise_mutual_information(
-    pairs: Sequence[int] | Array, firsts: Sequence[int] | Array, seconds: Sequence[int] | Array,
-    total: int,
-) -> npt.NDArray[np.float64]:  # fmt: skip
-    """PMI of bigrams, in bits: log2(c12 N / (c1 c2)) (Church and Hanks, 1990).
-
-    Args:
-        pairs: counts of the bigrams. firsts, seconds: of their words. total: N, of all words.
-
-    Returns:
-        float64[bigrams].
-    """
-    return np.log2(association(pairs, firsts, seconds, total))
-
-
-def association(
-    pairs: Sequence[int] | Array, firsts: Sequence[int] | Array, seconds: Sequence[int] | Array,
-    total: int,
-) -> npt.NDArray[np.float64]:  # fmt: skip
-    """c12 N / (c1 c2), whose logarithm is the PMI: multiplied and divided, so that every machine
-    ranks bigrams in the same order, which logarithms do not promise.
-
-    Args:
-        pairs: counts of the bigrams. firsts, seconds: of their words. total: N, of all words.
-
-    Returns:
-        float64[bigrams].
-    """  # noqa: D205
-    c12, c1, c2 = (np.asarray(counts, np.float64) for counts in (pairs, firsts, seconds))
-    return (c12 * float(total)) / (c1 * c2)
-
-
 def least_association(min_pmi: float) -> float:
-    """The association that a PMI asks for.
+    """The association that a PMI asks for: c12 N / (c1 c2), whose logarithm to base 2 it is.
 
     Args:
         min_pmi: in bits.

@@ -44,6 +44,36 @@ class Ranking:
 
 
 @dataclass(frozen=True)
+class _Session:
+    """A connection to DuckDB, and what went wrong in what it was given to read."""
+
+    connection: Any
+    failures: list[Exception]
+
+    def register(self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+        """Give batches a name, once; DuckDB asks for them when it comes to need them."""
+
+        def read() -> Iterator[pa.RecordBatch]:
+            try:
+                yield from batches
+            except Exception as error:
+                self.failures.append(error)
+                raise
+
+        reader = pa.RecordBatchReader.from_batches(schema, read())
+        self.connection.register(name, reader)
+
+    def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """Run a query, and fetch all that it finds."""
+        found: list[Any] = self.connection.execute(query, list(parameters)).fetchall()
+        return found
+
+    def sql(self, query: str, parameters: Sequence[Any] = ()) -> Any:
+        """A query that is read as Arrow."""
+        return self.connection.sql(query, params=list(parameters))
+
+
+@dataclass(frozen=True)
 class Store:
     """Where totals are kept, and what making them may take.
 
@@ -56,7 +86,7 @@ class Store:
     workers: int
 
     @contextmanager
-    def connect(self) -> Iterator[Any]:
+    def connect(self) -> Iterator["_Session"]:
         """Open DuckDB for some queries; what it puts aside is removed at the end.
 
         Raises:
@@ -78,10 +108,13 @@ class Store:
             "preserve_insertion_order": False,
             "autoinstall_known_extensions": False,
         }
+        failures: list[Exception] = []
         try:
             with duckdb.connect(":memory:", config=config) as connection:
-                yield connection
+                yield _Session(connection, failures)
         except duckdb.Error as error:
+            if failures:  # of what was read, not of the database
+                raise failures[0] from error
             raise MetacurateError(f"{self.folder}: {first_line(error)}") from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -101,10 +134,9 @@ class Store:
         if not bigrams.exists():  # which is written last
             write_atomically(words, lambda path: self._add_up(parts, path, bigrams))
         with self.connect() as connection:
-            found = connection.execute(
+            ((n_words, tokens),) = connection.rows(
                 f"SELECT count(*), coalesce(sum(count), 0)::BIGINT FROM {_table(words)}"  # noqa: S608
-            ).fetchall()
-            ((n_words, tokens),) = found
+            )
         n_bigrams = pq.read_metadata(bigrams).num_rows
         return NgramTotals(self, words, bigrams, n_words, n_bigrams, tokens)
 
@@ -125,8 +157,7 @@ class Store:
             ):
                 for part in parts:
                     with self.connect() as connection:
-                        counted = pa.RecordBatchReader.from_batches(NGRAMS, part())
-                        connection.register("counted", counted)
+                        connection.register("counted", NGRAMS, part())
                         for batch in connection.sql(query).to_arrow_reader():
                             _write_totals(batch, word_file, bigram_file)
 
@@ -149,9 +180,8 @@ class Store:
         """
         with self.connect() as connection:
             for name, batches in (("viewed", views), ("listed", titles)):
-                reader = pa.RecordBatchReader.from_batches(VIEWS, batches or ())
-                connection.register(f"{name}_batches", reader)
-                connection.execute(
+                connection.register(f"{name}_batches", VIEWS, batches or ())
+                connection.rows(
                     f"CREATE TEMP TABLE {name} AS SELECT title, sum(views)::BIGINT AS views "  # noqa: S608
                     f"FROM {name}_batches GROUP BY title"
                 )
@@ -165,16 +195,16 @@ class Store:
                 FROM {first} LEFT JOIN listed AS others ON {first}.title = others.title"""  # noqa: S608
             least = 0 if views is None else min_views
             parameters = ["with a colon", "in no list of titles", least, BELOW]
-            counted = connection.execute(
+            counted = connection.rows(
                 f"SELECT reason, count(*) FROM ({fate}) GROUP BY reason",  # noqa: S608
                 parameters,
-            ).fetchall()
+            )
             score = "NULL" if views is None else "views"
             listed = _ranked(
                 connection.sql(
                     f"SELECT entry, {score}::DOUBLE AS score FROM ({fate}) WHERE reason IS NULL "  # noqa: S608
                     "ORDER BY views DESC, entry LIMIT $5",
-                    params=[*parameters, most],
+                    [*parameters, most],
                 )
             )
         numbers = dict(counted)
@@ -210,14 +240,14 @@ class NgramTotals:
         """
         source = _table(self.words_file)
         with self.store.connect() as connection:
-            ((enough,),) = connection.execute(
+            ((enough,),) = connection.rows(
                 f"SELECT count(*) FROM {source} WHERE count >= ?",  # noqa: S608 - our own file
                 [min_count],
-            ).fetchall()
+            )
             query = f"""
                 SELECT word AS entry, count::DOUBLE AS score FROM {source} WHERE count >= ?
                 ORDER BY count DESC, word LIMIT ?"""  # noqa: S608
-            listed = _ranked(connection.sql(query, params=[min_count, most]))
+            listed = _ranked(connection.sql(query, [min_count, most]))
         return Ranking(self.words, {BELOW: self.words - enough}, listed)
 
     def rank_bigrams(self, least_association: float, min_count: int, most: int) -> Ranking:
@@ -244,19 +274,19 @@ class NgramTotals:
                 WHERE bigrams.first_count IS NOT NULL AND hash(words.word) % {n_parts} = {part}
                     AND hash(bigrams.second) % {n_parts} = {part}"""  # noqa: S608
             with self.store.connect() as connection:
-                (numbers,) = connection.execute(
+                (numbers,) = connection.rows(
                     f"""
                     SELECT count(*), count(*) FILTER (count >= $1),
                         count(*) FILTER (count >= $1 AND association >= $2)
                     FROM ({joined})""",  # noqa: S608
                     [min_count, least_association],
-                ).fetchall()
+                )
                 query = f"""
                     SELECT entry, association AS score FROM ({joined})
                     WHERE count >= $1 AND association >= $2
                     ORDER BY association DESC, entry LIMIT $3"""  # noqa: S608
                 parameters = [min_count, least_association, most]
-                listed.append(_ranked(connection.sql(query, params=parameters)))
+                listed.append(_ranked(connection.sql(query, parameters)))
             known, often, close = known + numbers[0], often + numbers[1], close + numbers[2]
         best = pa.concat_tables(listed)
         if n_parts > 1:
