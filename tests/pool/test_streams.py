@@ -1,7 +1,9 @@
 """Streams: whatever a file is compressed with, its content comes whole or not without an error."""
 
+import bz2
 import gzip
 import io
+import lzma
 import random
 import zlib
 from collections.abc import Callable
@@ -23,8 +25,13 @@ def zstd(content: bytes) -> bytes:
     return bytes(pa.compress(content, codec="zstd", asbytes=True))
 
 
-COMPRESS: dict[str, Callable[[bytes], bytes]] = {"gz": gzip.compress, "zst": zstd}
-KINDS = {"gz": "gzip", "zst": "zstd"}
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "zst": zstd,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+}
+KINDS = {"gz": "gzip", "zst": "zstd", "bz2": "bzip2", "xz": "xz"}
 CHECKED = bytes.fromhex("28b52ffd 0458 79 0000 6120636174206f6e2061206d61740a 3fd14f25")
 SKIPPABLE = bytes.fromhex("532a4d18 03000000 616263")  # a frame of zstd without content
 
@@ -46,7 +53,7 @@ def read(path: str, size: int | None = None) -> bytes:
 
 
 @pytest.mark.parametrize("size", [None, 1000, 1 << 20])
-@pytest.mark.parametrize("ending", ["gz", "GZ", "zst"])
+@pytest.mark.parametrize("ending", ["gz", "GZ", "zst", "bz2", "xz", "XZ"])
 def test_compressed(ending: str, size: int | None, tmp_path: Path) -> None:
     compress = COMPRESS[ending.lower()]
     path = write(tmp_path, f"a.csv.{ending}", compress(CONTENT))
@@ -58,7 +65,7 @@ def test_plain(tmp_path: Path) -> None:
     assert read(write(tmp_path, "empty.csv", b"")) == b""
 
 
-@pytest.mark.parametrize("ending", ["", ".gz", ".zst"])
+@pytest.mark.parametrize("ending", ["", ".gz", ".zst", ".bz2", ".xz"])
 @pytest.mark.parametrize("protocol", ["memory", "file"])
 def test_uris(protocol: str, ending: str, tmp_path: Path) -> None:
     uri = f"{protocol}://{tmp_path}/a.csv{ending}"
@@ -95,6 +102,50 @@ def test_frames_of_zstd(tmp_path: Path) -> None:
     assert read(write(tmp_path, "none.zst", zstd(b""))) == b""
 
 
+@pytest.mark.parametrize(
+    ("ending", "padding"), [("bz2", b""), ("xz", b""), ("xz", bytes(4)), ("xz", bytes(400_000))]
+)
+@given(
+    contents=st.lists(st.binary(max_size=40), min_size=1, max_size=5),
+    chunk=st.integers(1, 20),
+    size=st.none() | st.integers(1, 20),
+)
+@example(contents=[b"", bytes(100_000)], chunk=7, size=5000)
+def test_streams_and_padding(
+    ending: str,
+    padding: bytes,
+    contents: list[bytes],
+    chunk: int,
+    size: int | None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("streams")
+    data = b"".join(COMPRESS[ending](content) + padding for content in contents)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streams, "CHUNK", chunk if len(data) < 10_000 else 100_000)
+        assert read(write(folder, f"a.{ending}", data), size) == b"".join(contents)
+
+
+@pytest.mark.parametrize("ending", COMPRESS)
+def test_by_content(ending: str, tmp_path: Path) -> None:
+    path = write(tmp_path, "words.txt", COMPRESS[ending](CONTENT))
+    with open_stream(path, by_content=True) as stream:
+        assert stream.read() == CONTENT
+    assert read(path) == COMPRESS[ending](CONTENT)
+    Path(path).write_bytes(COMPRESS[ending](CONTENT)[:-20])
+    with (
+        open_stream(path, by_content=True) as stream,
+        pytest.raises(OSError, match=f"^the {KINDS[ending]} stream is cut short$"),
+    ):
+        stream.read()
+
+
+@pytest.mark.parametrize("data", [b"", b"B", b"BZhello", b"the 1\n"])
+def test_plain_by_content(data: bytes, tmp_path: Path) -> None:
+    with open_stream(write(tmp_path, "words.txt", data), by_content=True) as stream:
+        assert stream.read() == data
+
+
 def test_memory_is_bounded(tmp_path: Path) -> None:
     for ending, compress in COMPRESS.items():
         path = write(tmp_path, f"bomb.{ending}", compress(bytes(1 << 26)))
@@ -104,7 +155,7 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
             assert pa.total_allocated_bytes() - before < 1 << 22
 
 
-@pytest.mark.parametrize("ending", ["", ".gz", ".zst"])
+@pytest.mark.parametrize("ending", ["", ".gz", ".zst", ".bz2", ".xz"])
 def test_closing_closes_the_file(
     ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,7 +176,7 @@ def test_closing_closes_the_file(
 # ---- what is broken
 
 
-@pytest.mark.parametrize("ending", ["gz", "zst"])
+@pytest.mark.parametrize("ending", COMPRESS)
 @pytest.mark.parametrize("size", [None, 500])
 def test_cut_short_anywhere(ending: str, size: int | None, tmp_path: Path) -> None:
     one = COMPRESS[ending](CONTENT)
@@ -137,28 +188,29 @@ def test_cut_short_anywhere(ending: str, size: int | None, tmp_path: Path) -> No
             read(path, size)
 
 
-@pytest.mark.parametrize("garbage", [b"ga", b"garbage" * 20_000, b"\x1f ", b"\0\0ga"])
-@pytest.mark.parametrize("ending", ["gz", "zst"])
+@pytest.mark.parametrize("garbage", [b"ga", b"garbage" * 20_000, b"\x1f ", b"\0\0ga", b"BZhg"])
+@pytest.mark.parametrize("ending", COMPRESS)
 def test_garbage_after_the_end(ending: str, garbage: bytes, tmp_path: Path) -> None:
     path = write(tmp_path, f"a.{ending}", COMPRESS[ending](b"short") + garbage)
     with pytest.raises(OSError, match=f"^garbage after the end of the {KINDS[ending]} stream$"):
         read(path)
 
 
-def test_zeros_are_no_padding_of_zstd(tmp_path: Path) -> None:
-    path = write(tmp_path, "a.zst", zstd(CONTENT) + bytes(1000))
+@pytest.mark.parametrize("ending", ["zst", "bz2"])
+def test_zeros_are_no_padding(ending: str, tmp_path: Path) -> None:
+    path = write(tmp_path, f"a.{ending}", COMPRESS[ending](CONTENT) + bytes(1000))
     with pytest.raises(OSError, match=r"^garbage after the end"):
         read(path)
 
 
 @pytest.mark.parametrize("data", [b"url,text\n" * 100, b"\0\0\0\0\0", b"\xff\xff\xff\xff"])
-@pytest.mark.parametrize("ending", ["gz", "zst"])
+@pytest.mark.parametrize("ending", COMPRESS)
 def test_not_compressed(ending: str, data: bytes, tmp_path: Path) -> None:
     with pytest.raises(OSError, match=f"^is not {KINDS[ending]} by its content$"):
         read(write(tmp_path, f"a.{ending}", data))
 
 
-@pytest.mark.parametrize("ending", ["gz", "zst"])
+@pytest.mark.parametrize("ending", COMPRESS)
 def test_empty(ending: str, tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"^the file is empty$"):
         read(write(tmp_path, f"a.{ending}", b""))
@@ -186,6 +238,25 @@ def test_damaged_gzip(tmp_path: Path) -> None:
             read(path)
 
 
+@pytest.mark.parametrize("ending", ["bz2", "xz"])
+@pytest.mark.parametrize("before", [b"", CONTENT])
+def test_damaged_bzip2_and_xz(ending: str, before: bytes, tmp_path: Path) -> None:
+    good = COMPRESS[ending](before) if before else b""
+    damaged = bytearray(COMPRESS[ending](CONTENT))
+    damaged[len(damaged) // 2] ^= 1
+    path = write(tmp_path, f"a.{ending}", good + damaged)
+    with pytest.raises(OSError, match=rf"^the {KINDS[ending]} stream is damaged: [^\n]+$"):
+        read(path)
+
+
+def test_xz_that_wants_much_memory(tmp_path: Path) -> None:
+    """The file declares its dictionary; a few bytes could claim 4 GB."""
+    greedy = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1 << 29}]
+    path = write(tmp_path, "a.xz", lzma.compress(b"a" * 100, filters=greedy))
+    with pytest.raises(OSError, match=r"^the xz stream is damaged: Memory usage limit exceeded$"):
+        read(path)
+
+
 class Failing(io.BytesIO):
     """A file of a store that goes away."""
 
@@ -199,7 +270,7 @@ class Failing(io.BytesIO):
         return self
 
 
-@pytest.mark.parametrize("ending", ["", ".gz", ".zst"])
+@pytest.mark.parametrize("ending", ["", ".gz", ".zst", ".bz2", ".xz"])
 def test_errors_of_the_storage_pass(ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = COMPRESS[ending[1:]](CONTENT)[:1000] if ending else CONTENT[:1000]
 

@@ -14,7 +14,7 @@ from metacurate.cli.printing import StandardError, printable
 from metacurate.errors import MetacurateError, UsageError, first_line
 
 INTERRUPTED = 130  # the shell's exit code for it
-RESUMED = ("curate", "plan", "count", "sample", "pack")
+RESUMED = ("curate", "plan", "count", "sample", "pack", "metadata build", "metadata fetch")
 
 app = typer.Typer(
     name="metacurate",
@@ -83,8 +83,8 @@ def main() -> None:
 
 
 def _tell_interrupted() -> None:
-    command, *arguments = sys.argv[1:] or [""]
-    kept = any(argument.startswith(("-o", "--out")) for argument in arguments)
-    resumes = kept and command in RESUMED
+    called = " ".join(sys.argv[1:3])
+    kept = any(argument.startswith(("-o", "--out")) for argument in sys.argv[2:])
+    resumes = kept and (called in RESUMED or called.partition(" ")[0] in RESUMED)
     goes_on = "; the same command goes on where this stopped" if resumes else ""
     sys.stderr.write(f"metacurate: interrupted{goes_on}\n")

@@ -6,7 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from metacurate.cli import options
-from metacurate.cli.printing import print_json, print_table, shown
+from metacurate.cli.printing import print_json, print_table, printable, shown
+
+SHOWN_INPUTS = 12  # files
+SHOWN_DIGITS = 16  # of a digest; the report has all
 
 
 def build(
@@ -177,10 +180,19 @@ def print_report(report: dict[str, Any], title: str) -> None:
     rows.append(("all", "", "", shown(report["entries"]), ""))
     print_table(title, ("source", "taken", "candidates", "entries", "left out"), rows, lefts=2)
     inputs = [
-        (source["source"], one["file"], one["sha256"], source["licence"] or "")
+        (source["source"], one["file"], one["sha256"][:SHOWN_DIGITS], source["licence"] or "")
         for source in report["sources"]
         for one in source["inputs"]
     ]
+    if len(inputs) > SHOWN_INPUTS:
+        more = len(inputs) - SHOWN_INPUTS + 1
+        inputs[SHOWN_INPUTS - 1 :] = [("", f"and {more:,} more: see the report", "", "")]
     if inputs:
         print_table("Read", ("source", "file", "SHA-256", "licence"), inputs, lefts=4)
+    for source in report["sources"]:
+        counted = ", ".join(
+            f"{name.replace('_', ' ')} {shown(value)}" for name, value in source["counted"].items()
+        )
+        if counted:
+            typer.echo(printable(f"{source['source']}: {counted}"))
     typer.echo(f"digest {report['digest']}")

@@ -17,6 +17,7 @@ from metacurate.metadata.metadata import Metadata
 from metacurate.metadata.recipe import Recipe
 
 MEMORY = 4 << 30  # bytes
+LEAST_MEMORY = 700_000_000
 ENDINGS = (".parquet", ".json", ".txt")
 
 
@@ -71,14 +72,16 @@ def build_metadata(
     path = Path(out)
     if path.suffix.lower() not in ENDINGS:
         raise UsageError(f"{path}: metadata is written as {', '.join(ENDINGS)}")
+    if memory < LEAST_MEMORY:
+        raise UsageError(f"--memory {memory:,} bytes are too few: at least 700MB are needed")
     folder = build_folder(path) if recipe.counts_files else None
     configuration = {"command": "metadata build", "pool": [str(path.absolute())]}
     with open_workspace(
         folder, {**configuration, **asdict(recipe)}, workers=workers, on_error=on_error,
         progress=progress, shards=False,
     ) as space:  # fmt: skip
-        space.claim()
         candidates = Candidates(recipe, space, memory)
+        space.claim()
         sources = candidates.sources()
         metadata, taken = assemble(
             sources, recipe.limit, spaced=recipe.spaced,

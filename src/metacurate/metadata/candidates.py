@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from metacurate.engine.storage import arrow_batches, write_json
 from metacurate.engine.workspace import Workspace
-from metacurate.errors import InputError, first_line
+from metacurate.errors import InputError, UsageError, first_line
 from metacurate.metadata.assemble import Source, listed
 from metacurate.metadata.buckets import Part, cut
 from metacurate.metadata.counted import read_counted
@@ -70,15 +70,23 @@ class Candidates:
     """
 
     def __init__(self, recipe: Recipe, space: Workspace, memory: int) -> None:
-        """Prepare; nothing is read yet.
+        """Find all inputs; nothing is read yet.
 
         Args:
             recipe: what to read. space: where counts are kept. memory: in all, in bytes.
+
+        Raises:
+            UsageError: when there are no such files.
         """
         self._recipe = recipe
         self._space = space
         self._memory = max(0, memory - BASE_MEMORY)
         self._store = Store(space.folder, int(self._memory * DUCKDB_SHARE), space.workers)
+        self._texts = _list(recipe.wikipedia, _is_text, "text: .parquet, .xml, .xml.bz2")
+        self._hours = _list(recipe.pageviews, _is_pageviews, "page views: pageviews-*.gz")
+        for path in (recipe.unigram_counts, recipe.bigram_counts, recipe.title_list):
+            if path is not None:
+                _find(path)
         self.origins: dict[str, Origin] = {}
 
     def sources(self) -> list[Source]:
@@ -86,7 +94,6 @@ class Candidates:
 
         Raises:
             CorruptInputError, InputError: when inputs are broken.
-            UsageError: when there are no such files.
         """
         recipe = self._recipe
         self.origins["number"] = Origin()
@@ -111,7 +118,7 @@ class Candidates:
 
     def _text(self) -> list[Source]:
         """Count Wikipedia's text; rank its words and bigrams."""
-        paths = list_files(self._recipe.wikipedia, _is_text, "text: .parquet, .xml, .xml.bz2")
+        paths = self._texts
         tables = [path for path in paths if path.lower().endswith(".parquet")]
         dumps = [path for path in paths if not path.lower().endswith(".parquet")]
         per_worker = self._memory // self._space.workers
@@ -186,10 +193,8 @@ class Candidates:
         recipe = self._recipe
         origin = Origin(*PAGEVIEWS)
         views: list[Path] | None = None
-        paths: list[str] = []
-        if recipe.pageviews:
-            paths = list_files(recipe.pageviews, _is_pageviews, "page views: pageviews-*.gz")
-            stage = PageviewStage.open(paths, recipe.project, recipe.hour_min_views)
+        if self._hours:
+            stage = PageviewStage.open(self._hours, recipe.project, recipe.hour_min_views)
             outcome = self._space.run(stage)
             views = outcome.partials
             origin.counted = {
@@ -205,7 +210,7 @@ class Candidates:
         if views is None:
             origin.selection = {}
         origin.selection["size"] = recipe.titles
-        origin.inputs = self._hash(paths + ([recipe.title_list] if recipe.title_list else []))
+        origin.inputs = self._hash([*self._hours, *filter(None, [recipe.title_list])])
 
         def rank(most: int) -> Ranking:
             titles = None if recipe.title_list is None else TitleList(recipe.title_list)
@@ -306,6 +311,17 @@ class CountedList:
 def _threshold(given: Any, size: int | None, default: Any) -> Any:
     """The threshold in force: a size alone does without."""
     return default if given is None and size is None else given
+
+
+def _list(named: Sequence[str], known: Callable[[str], bool], kinds: str) -> list[str]:
+    return list_files(named, known, kinds) if named else []
+
+
+def _find(path: str) -> None:
+    try:
+        identity_of(path)
+    except OSError as error:
+        raise UsageError(f"{path}: can't be looked at: {first_line(error)}") from error
 
 
 def _is_text(path: str) -> bool:

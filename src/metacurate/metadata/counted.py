@@ -20,10 +20,11 @@ BLOCK = 1 << 20  # bytes of lines that are parsed together: some 80,000 words
 MOST_LINE = 1 << 16  # bytes
 MOST_COUNT = 2**63 - 1
 LOOKED_AT = 100  # first lines that tell the layout
+MOST_LOOKED_AT = 8 << 20  # bytes of them
 SHOWN = 60  # characters of a line in a message
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 NUMBER = re.compile(r"[-+]?[0-9]*[.,]?[0-9]+")
-SPACES = [chr(code) for code in range(0x3001) if chr(code).isspace()]  # there are none beyond
+SPACES = [chr(code) for code in range(0x3001) if chr(code).isspace()]  # none are beyond
 
 Words: TypeAlias = Literal[1, 2]
 Row: TypeAlias = tuple[str, str | None, int]
@@ -63,13 +64,14 @@ class Layout:
     in_one_field: bool = False
 
 
-# In the order in which they are preferred; with both words in one field, a space is the separator.
+# In the order in which they are preferred.
 LAYOUTS: dict[Words, list[Layout]] = {
     1: [Layout(1, separator) for separator in "\t;, "],
     2: [
         Layout(2, separator, in_one_field)
         for separator in "\t;, "
-        for in_one_field in ((False, True) if separator != " " else (False,))
+        for in_one_field in (False, True)
+        if not (separator == " " and in_one_field)
     ],
 }
 
@@ -136,6 +138,9 @@ def _blocks(path: str) -> Iterator[bytes]:
             content = stream.read(BLOCK)
             block = rest + content
             if is_first:
+                while content and block.count(b"\n") < LOOKED_AT and len(block) < MOST_LOOKED_AT:
+                    content = stream.read(BLOCK)
+                    block += content
                 try:
                     refuse_other_kinds(block)
                 except ValueError as error:

@@ -4,7 +4,7 @@ import secrets
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -20,7 +20,8 @@ from metacurate.metadata.ngrams import NgramCounter
 from metacurate.metadata.wikitext import plain_text
 from metacurate.pool.files import InputFile, identity_of, refuse_changed
 from metacurate.pool.reader import Reader, valid_texts
-from metacurate.pool.tables import Pool, read_footer
+from metacurate.pool.tables import Pool, column_type, read_footer
+from metacurate.schema import is_text
 
 TEXT = "text"  # the column of Parquet files
 FORMAT = 1  # raise with each change of what is counted
@@ -304,10 +305,21 @@ def open_texts(paths: Sequence[str]) -> Pool:
         paths: sorted.
 
     Raises:
-        InputError: when a file has no column of texts, or none can be read.
+        InputError: when none of them can be worked on; one such file among others is reported by
+            the run.
     """
     files = []
     for path in paths:
         identity, size = identity_of(path)
-        files.append(read_footer(InputFile(path, identity, "parquet", size=size)))
-    return Pool.open(files, text_column=TEXT, id_column=TEXT, round_=0)
+        file = read_footer(InputFile(path, identity, "parquet", size=size))
+        if file.schema is not None:
+            kind = column_type(file.schema, TEXT)
+            if kind is None:
+                names = ", ".join(file.schema.names)
+                file = replace(file, problem=f"no column '{TEXT}' (it has {names})")
+            elif not is_text(kind):
+                file = replace(file, problem=f"column '{TEXT}' is of type {kind}, not strings")
+        files.append(file)
+    if all(file.problem is not None for file in files):
+        raise InputError(files[0].path, str(files[0].problem))
+    return Pool(tuple(files), TEXT, TEXT, 0)

@@ -19,7 +19,7 @@ from metacurate.pool.streams import open_stream
 DATA_FILES = ("data.noun", "data.verb", "data.adj", "data.adv")  # in the order of their names here
 FOLDERS = ("", "dict", "wordnet")  # where they are in a folder
 CHUNK = 1 << 20  # bytes that are read at a time
-MOST_LINE = 1 << 20  # bytes of a synset: the largest has 12 kB
+MOST_LINE = 1 << 20  # bytes of a synset: the largest has 13 kB
 MOST_DATA = 256 << 20  # bytes of a data file: the largest has 15 MB
 MOST_CONTENT = 1 << 30  # bytes of a tar or lexicon, decompressed: Open English WordNet has 100 MB
 TAR_HEADER = 512  # bytes
@@ -51,7 +51,7 @@ class WordNet:
             Synsets may share a name, and that of ".22" is empty.
         release: which WordNet it is, such as "WordNet 3.0 (Princeton)".
         licence: its short name or address; empty where the data name none.
-        files: SHA-256 in hex of each file, or member of an archive, that was read, by its name.
+        files: SHA-256 in hex of each file or member that was read, by its name without folders.
     """
 
     names: list[str]

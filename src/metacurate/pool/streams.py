@@ -16,12 +16,10 @@ from metacurate.errors import first_line
 BUFFER = 1 << 18  # bytes of content that are read at a time, for the sake of small reads
 CHUNK = 1 << 18  # bytes of a compressed file that are read at a time
 KINDS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bzip2", ".xz": "xz"}
-DECOMPRESSORS: dict[str, Callable[[], Any]] = {
-    "bzip2": bz2.BZ2Decompressor, "xz": lzma.LZMADecompressor,
-}  # fmt: skip
+MOST_XZ_MEMORY = 256 << 20  # bytes; the file says what it needs, and xz -9 needs 65 MB
 MAGICS = {
     "gzip": (b"\x1f\x8b",),
-    "bzip2": (b"BZh",),
+    "bzip2": tuple(b"BZh%d" % level for level in range(1, 10)),
     "xz": (b"\xfd7zX",),
     "zstd": (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + i, 0x2A, 0x4D, 0x18]) for i in range(16))),
 }  # how files begin: of zstd's, also frames without content
@@ -50,7 +48,7 @@ def refuse_other_kinds(beginning: bytes) -> None:
             raise ValueError(f"is {kind}")
 
 
-def open_stream(path: str) -> pa.NativeFile:
+def open_stream(path: str, *, by_content: bool = False) -> pa.NativeFile:
     """Open a file to be read from its beginning to its end, in bounded memory.
 
     What ends in .gz, .zst, .bz2 or .xz is decompressed on the way, all members, frames or streams
@@ -58,6 +56,7 @@ def open_stream(path: str) -> pa.NativeFile:
 
     Args:
         path: path or URI.
+        by_content: also decompress a file of another ending that begins as a compressed one.
 
     Returns:
         A readable stream. Its reads raise OSError, whose message is one line, where a compressed
@@ -69,21 +68,25 @@ def open_stream(path: str) -> pa.NativeFile:
     remote = fsspec.open(path).open() if "://" in path else None
     stream = pa.OSFile(path) if remote is None else pa.PythonFile(remote, mode="r")
     kind = KINDS.get(path.lower()[path.rfind(".") :])
-    if kind is None:
+    if kind is None and not by_content:
         return stream
     beginning = stream.read(4)
     stream.seek(0)
+    if kind is None:
+        kind = next((name for name in MAGICS if beginning.startswith(MAGICS[name])), None)
+    if kind is None:
+        return stream
     if not beginning:
         raise OSError("the file is empty")
     if len(beginning) < 4:
         raise OSError(f"the {kind} stream is cut short")
-    if not any(beginning.startswith(magic) for magic in MAGICS[kind]):
+    if not beginning.startswith(MAGICS[kind]):
         raise OSError(f"is not {kind} by its content")
     content: Any
     if kind == "gzip":  # Arrow's would refuse padding, and can't tell garbage from damage
         content = gzip.GzipFile(fileobj=stream)
     elif kind in DECOMPRESSORS:
-        content = _Streams(stream, DECOMPRESSORS[kind])
+        content = _Streams(stream, kind)
     else:
         content = pa.CompressedInputStream(stream, "zstd")
     return pa.BufferedInputStream(
@@ -134,15 +137,24 @@ class _Decompressed(io.RawIOBase):
         return f"the {self._kind} stream is damaged: {message.split(': ')[-1]}"
 
 
-class _Streams:
-    """The content of compressed streams that stand one after another in a file."""
+def _new_xz() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, MOST_XZ_MEMORY)
 
-    def __init__(self, source: pa.NativeFile, new: Callable[[], Any]) -> None:
+
+DECOMPRESSORS: dict[str, Callable[[], Any]] = {"bzip2": bz2.BZ2Decompressor, "xz": _new_xz}
+
+
+class _Streams:
+    """The content of compressed streams that stand one after another in a file.
+
+    Python's own bz2 and lzma files end without an error at garbage after a stream.
+    """
+
+    def __init__(self, source: pa.NativeFile, kind: str) -> None:
         self._source = source
-        self._new = new
-        self._decompressor = new()
-        self._data = b""
-        self._at_start = False  # of a stream that is not the first
+        self._kind = kind
+        self._decompressor = DECOMPRESSORS[kind]()
+        self._data = b""  # read, not yet given to the decompressor
 
     def close(self) -> None:
         """Nothing is open but the source."""
@@ -155,25 +167,34 @@ class _Streams:
             OSError, LZMAError: when it is damaged, or has more behind it.
         """
         while True:
-            if self._decompressor.eof:
-                self._data = self._decompressor.unused_data.lstrip(b"\0") or self._data
-                self._decompressor = self._new()
-                self._at_start = True
-            if not self._data and self._decompressor.needs_input:
+            if self._decompressor.eof and not self._next_stream():
+                return b""
+            if self._decompressor.needs_input and not self._data:
                 self._data = self._source.read(CHUNK)
-                if self._at_start:
-                    self._data = self._data.lstrip(b"\0")
                 if not self._data:
-                    if self._at_start:
-                        return b""
-                    raise EOFError("file ended before the end-of-stream marker")
-            try:
-                content: bytes = self._decompressor.decompress(self._data, size)
-            except (OSError, lzma.LZMAError) as error:
-                if self._at_start:
-                    raise EOFError("no stream") from error
-                raise
-            self._data = b""
-            self._at_start = self._at_start and not content and not self._decompressor.eof
+                    raise EOFError("before the end-of-stream marker")
+            data, self._data = self._data, b""
+            content: bytes = self._decompressor.decompress(data, size)
             if content:
                 return content
+
+    def _next_stream(self) -> bool:
+        """Go on to the stream behind the one that has ended, if there is one."""
+        data = self._decompressor.unused_data
+        while True:
+            if self._kind == "xz":  # pads with zeros
+                data = data.lstrip(b"\0")
+            if len(data) >= 4:
+                break
+            more = self._source.read(CHUNK)
+            if not more:
+                break
+            data += more
+        if not data:
+            return False
+        if not data.startswith(MAGICS[self._kind]):
+            is_cut = any(magic.startswith(data) for magic in MAGICS[self._kind])
+            raise EOFError("before the end-of-stream marker" if is_cut else "no stream")
+        self._data = data
+        self._decompressor = DECOMPRESSORS[self._kind]()
+        return True
