@@ -629,6 +629,8 @@ def test_info(folder: Path) -> None:
         "repeats_dropped": 1,
         "sources": {"user": 2},
         "never_match_in_mode_paper": 1,
+        "never_match_by_source": {"user": 1},
+        "build": None,
         "digest": mc.Metadata.from_entries(["fox", "st. louis"]).digest,
     }
     assert json.loads(call("metadata info m.txt --json").out) == expected
@@ -698,7 +700,13 @@ OPTIONS = {
     "info": "--json",
     "status": "--json",
     "demo": "--out --json",
+    "metadata build": "--wordnet --wikipedia --unigram-counts --bigram-counts --pageviews "
+    "--title-list --unigram-min-count --unigrams --bigram-min-pmi --bigram-min-count --bigrams "
+    "--title-min-views --titles --hour-min-views --project --limit --spaced --drop-unmatchable "
+    "--case-variants --memory --workers --on-error --out --json",
+    "metadata fetch": "--out --language --days --dump-date --mirror --urls --json",
     "metadata info": "--json",
+    "metadata diff": "--json",
     "metadata convert": "",
 }
 
@@ -715,7 +723,7 @@ def test_help_shows_an_example_and_the_options(command: str, options: str) -> No
 def test_help_lists_all_commands() -> None:
     top, below = call("--help").out, call("metadata -h").out
     assert all(re.search(rf"^.? ?{name.split()[0]} ", top, re.MULTILINE) for name in OPTIONS)
-    assert all(name in below for name in ("info", "convert"))
+    assert all(name in below for name in ("build", "fetch", "info", "diff", "convert"))
 
 
 HEAVY = """

@@ -179,20 +179,28 @@ def print_report(report: dict[str, Any], title: str) -> None:
             rows.append(("", f"  {reason}", "", "", shown(n)))
     rows.append(("all", "", "", shown(report["entries"]), ""))
     print_table(title, ("source", "taken", "candidates", "entries", "left out"), rows, lefts=2)
-    inputs = [
-        (source["source"], one["file"], one["sha256"][:SHOWN_DIGITS], source["licence"] or "")
-        for source in report["sources"]
-        for one in source["inputs"]
-    ]
-    if len(inputs) > SHOWN_INPUTS:
-        more = len(inputs) - SHOWN_INPUTS + 1
-        inputs[SHOWN_INPUTS - 1 :] = [("", f"and {more:,} more: see the report", "", "")]
-    if inputs:
-        print_table("Read", ("source", "file", "SHA-256", "licence"), inputs, lefts=4)
+    print_table("Read", ("file", "SHA-256", "for", "licence"), _inputs(report), lefts=4)
+    told: dict[str, list[str]] = {}
     for source in report["sources"]:
-        counted = ", ".join(
-            f"{name.replace('_', ' ')} {shown(value)}" for name, value in source["counted"].items()
-        )
+        numbers = (f"{name.replace('_', ' ')} {shown(n)}" for name, n in source["counted"].items())
+        told.setdefault(", ".join(numbers), []).append(source["source"])
+    for counted, names in told.items():
         if counted:
-            typer.echo(printable(f"{source['source']}: {counted}"))
+            typer.echo(printable(f"{', '.join(names)}: {counted}"))
     typer.echo(f"digest {report['digest']}")
+
+
+def _inputs(report: dict[str, Any]) -> list[tuple[str, ...]]:
+    """A row for each file that was read; of many, the first."""
+    readers: dict[tuple[str, str, str], list[str]] = {}
+    for source in report["sources"]:
+        for one in source["inputs"]:
+            key = (one["file"], one["sha256"][:SHOWN_DIGITS], source["licence"] or "")
+            readers.setdefault(key, []).append(source["source"])
+    rows = [
+        (file, sha256, ", ".join(of), licence) for (file, sha256, licence), of in readers.items()
+    ]
+    if len(rows) > SHOWN_INPUTS:
+        more = len(rows) - SHOWN_INPUTS + 1
+        rows[SHOWN_INPUTS - 1 :] = [(f"and {more:,} more: see the report", "", "", "")]
+    return rows

@@ -73,9 +73,8 @@ def diff(
     ]
     totals = [sum(source[name] for source in found["sources"]) for name in numbers]
     rows.append(("all", *map(shown, totals)))
-    columns = ("source", str(left), str(right), "shared", "of another source", "only left",
-        "only right")  # fmt: skip
-    print_table("Lists of concepts", columns, rows)
+    columns = ("source", "left", "right", "shared", "of another source", "only left", "only right")
+    print_table(f"left: {left}, right: {right}", columns, rows)
     for source in found["sources"]:
         for side, file in (("left", left), ("right", right)):
             examples = ", ".join(source[f"only_{side}_first"])

@@ -75,7 +75,7 @@ def build_metadata(
     if memory < LEAST_MEMORY:
         raise UsageError(f"--memory {memory:,} bytes are too few: at least 700MB are needed")
     folder = build_folder(path) if recipe.counts_files else None
-    configuration = {"command": "metadata build", "pool": [str(path.absolute())]}
+    configuration = {"command": "metadata build", "pool": [path.stem]}
     with open_workspace(
         folder, {**configuration, **asdict(recipe)}, workers=workers, on_error=on_error,
         progress=progress, shards=False,

@@ -163,14 +163,14 @@ class Candidates:
         self, totals: NgramTotals, words: Origin, bigrams: Origin, *, with_bigrams: bool
     ) -> list[Source]:
         recipe = self._recipe
-        min_count = _threshold(recipe.unigram_min_count, recipe.unigrams, UNIGRAM_MIN_COUNT) or 0
+        min_count = _threshold(recipe.unigram_min_count, recipe.unigrams, UNIGRAM_MIN_COUNT)
         self.origins["unigram"] = replace(
             words,
             counted={**words.counted, "all_words": totals.tokens},
             selection={"min_count": min_count, "size": recipe.unigrams},
         )
         found = [
-            Source("unigram", lambda most: totals.rank_words(min_count, most), recipe.unigrams)
+            Source("unigram", lambda most: totals.rank_words(min_count or 0, most), recipe.unigrams)
         ]
         if with_bigrams:
             min_pmi = _threshold(recipe.bigram_min_pmi, recipe.bigrams, BIGRAM_MIN_PMI)
@@ -201,7 +201,7 @@ class Candidates:
                 "lines": sum(record.rows_read for record in outcome.records),
                 "malformed": sum(record.invalid for record in outcome.records),
             }
-        min_views = _threshold(recipe.title_min_views, recipe.titles, TITLE_MIN_VIEWS) or 0
+        min_views = _threshold(recipe.title_min_views, recipe.titles, TITLE_MIN_VIEWS)
         origin.selection = {
             "project": recipe.project,
             "hour_min_views": recipe.hour_min_views,
@@ -216,7 +216,7 @@ class Candidates:
             titles = None if recipe.title_list is None else TitleList(recipe.title_list)
             viewed = None if views is None else (b for path in views for b in arrow_batches(path))
             entries = None if titles is None else titles.batches()
-            ranking = self._store.rank_titles(viewed, entries, min_views, most)
+            ranking = self._store.rank_titles(viewed, entries, min_views or 0, most)
             if titles is not None:
                 origin.counted["listed"] = titles.lines
                 origin.counted["listed_malformed"] = titles.malformed

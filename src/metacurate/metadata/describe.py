@@ -14,8 +14,8 @@ def describe_metadata(metadata: Metadata) -> dict[str, Any]:
         metadata: the list.
 
     Returns:
-        JSON: entries, repeats_dropped, sources, never_match_in_mode_paper (of each source that
-        has such entries, and in all), digest.
+        JSON: entries, repeats_dropped, sources, never_match_in_mode_paper (in all),
+        never_match_by_source (of those that have such entries), digest.
     """
     never = metadata.sources.filter(unreachable(metadata.entries))
     lost = Counter(never.to_pylist())
@@ -23,6 +23,7 @@ def describe_metadata(metadata: Metadata) -> dict[str, Any]:
         "entries": len(metadata),
         "repeats_dropped": metadata.repeats,
         "sources": metadata.per_source(),
-        "never_match_in_mode_paper": {**lost, "all": len(never)},
+        "never_match_in_mode_paper": len(never),
+        "never_match_by_source": dict(lost),
         "digest": metadata.digest,
     }
