@@ -197,9 +197,9 @@ def _inputs(report: dict[str, Any]) -> list[tuple[str, ...]]:
         for one in source["inputs"]:
             key = (one["file"], one["sha256"][:SHOWN_DIGITS], source["licence"] or "")
             readers.setdefault(key, []).append(source["source"])
-    rows = [
-        (file, sha256, ", ".join(of), licence) for (file, sha256, licence), of in readers.items()
-    ]
+    rows: list[tuple[str, ...]] = []
+    for (file, sha256, licence), names in readers.items():
+        rows.append((file, sha256, ", ".join(names), licence))
     if len(rows) > SHOWN_INPUTS:
         more = len(rows) - SHOWN_INPUTS + 1
         rows[SHOWN_INPUTS - 1 :] = [(f"and {more:,} more: see the report", "", "", "")]
