@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import count, curate, matching, ngrams
+from benchmarks import count, curate, entries, matching, ngrams
 from benchmarks.data import ROOT, WORK
 from benchmarks.fresh import MeasurementError
 from benchmarks.report import Section, save
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[Sizes], Section]] = {
     "count": count.run,
     "curate": curate.run,
     "ngrams": ngrams.run,
+    "entries": entries.run,
 }
 
 

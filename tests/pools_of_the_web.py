@@ -1,12 +1,14 @@
-"""Small made pools in the layouts of well-known ones, for the tutorials.
+"""Small made pools in the layouts of well-known ones, and sources of metadata, for the tutorials.
 
 Makes, in the current folder, what the page of that name works on:
 
-    python tests/pools_of_the_web.py laion | datacomp | cc12m | webdataset
+    python tests/pools_of_the_web.py laion | datacomp | cc12m | webdataset | metadata
 
 All of it is drawn from one seed by Python's own generator: the same bytes of text on any machine.
 """
 
+import bz2
+import gzip
 import hashlib
 import io
 import json
@@ -197,13 +199,67 @@ def _write_parts(table: pa.Table, folder: Path, parts: int, name: str) -> None:
         pq.write_table(table.slice(part * size, size), folder / name.format(part))
 
 
+def metadata(folder: Path) -> None:
+    """A WordNet, articles as Parquet and as a dump, page views and a list of titles."""
+    random = Random(SEED)
+    database = folder / "wordnet" / "dict"
+    database.mkdir(parents=True)
+    synsets = {"noun": [*THINGS, "st._john's_wort"], "verb": ["run", "sleep"],
+        "adj": ["red", "asleep(p)"], "adv": ["fast"]}  # fmt: skip
+    for place, (part, names) in enumerate(synsets.items()):
+        lines = ["  1 This is a made database; WordNet 3.0 Copyright is only its form.  "]
+        for i, name in enumerate(names):
+            lemma = name.replace(" ", "_")
+            lines.append(f"{i:08d} {place:02d} {part[0]} 01 {lemma} 0 000 | made  ")
+        (database / f"data.{part}").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    articles = [_article(random) for _ in range(2_000)]
+    (folder / "wikipedia").mkdir()
+    for part in range(2):
+        texts = articles[part::2]
+        table = pa.table({"id": [str(i) for i in range(len(texts))], "text": texts})
+        pq.write_table(table, folder / f"wikipedia/train-{part:05d}-of-00002.parquet")
+    _write_dump(folder / "foxwiki-pages-articles-multistream.xml.bz2", articles[:300])
+    for hour in range(2):
+        views = [f"en {name.title().replace(' ', '_')} {900 // (i + 1)} 0" for i, name in
+            enumerate(THINGS)]  # fmt: skip
+        lines = ["de Fuchs 812 0", *views, "en Talk:Fox 99 0", "en.m Red_Fox 700 0", "en broken"]
+        path = folder / f"pageviews-20240501-{hour:02d}0000.gz"
+        path.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
+
+
+def _article(random: Random) -> str:
+    sentences = []
+    for _ in range(random.randint(5, 20)):
+        thing, place = _pick(random, THINGS), _pick(random, PLACES).title()
+        sentences.append(f"The {thing} of {place} is a {_pick(random, KINDS)}, not a {thing}.")
+    return " ".join(sentences)
+
+
+def _write_dump(path: Path, articles: Sequence[str]) -> None:
+    head = (
+        '<mediawiki xml:lang="en"><siteinfo><namespaces><namespace key="6">File</namespace>'
+        "</namespaces></siteinfo>\n"
+    )
+    streams = [bz2.compress(head.encode())]
+    for start in range(0, len(articles), 100):
+        pages = "".join(
+            f"<page><title>Article {start + i}</title><ns>0</ns><revision><text>"
+            f"{{{{Infobox}}}} '''{text}''' [[File:Fox.jpg|thumb|a fox]]&lt;ref&gt;x&lt;/ref&gt;"
+            "</text></revision></page>\n"
+            for i, text in enumerate(articles[start : start + 100])
+        )
+        streams.append(bz2.compress(pages.encode()))
+    path.write_bytes(b"".join([*streams, bz2.compress(b"</mediawiki>\n")]))
+
+
 POOLS: dict[str, Callable[[Path], None]] = {
     "laion": laion, "datacomp": datacomp, "cc12m": cc12m, "webdataset": webdataset,
+    "metadata": metadata,
 }  # fmt: skip
 
 
 def make(name: str, folder: Path) -> None:
-    """Make a page's pool, and concepts.txt."""
+    """Make what a page works on, and concepts.txt."""
     POOLS[name](folder)
     (folder / "concepts.txt").write_text("".join(f"{c}\n" for c in CONCEPTS), "utf-8", newline="")
 

@@ -14,6 +14,8 @@ from metacurate.cli.printing import print_json, print_summary, print_table, prin
 
 log = logging.getLogger(__name__)
 
+EXAMPLES = 5  # entries of a source that are named; JSON has more
+
 app = typer.Typer(no_args_is_help=True, help="Build, look at and convert lists of concepts.")
 app.command(cls=ManyValues)(build)
 app.command()(fetch)
@@ -77,7 +79,7 @@ def diff(
     print_table(f"left: {left}, right: {right}", columns, rows)
     for source in found["sources"]:
         for side, file in (("left", left), ("right", right)):
-            examples = ", ".join(source[f"only_{side}_first"])
+            examples = ", ".join(source[f"only_{side}_first"][:EXAMPLES])
             if examples:
                 typer.echo(printable(f"{source['source']}, only in {file}: {examples}"))
     same = "the same, in the same order" if found["same"] else "not the same"
