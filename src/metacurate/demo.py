@@ -15,13 +15,16 @@ from metacurate.curation.curate import curate
 from metacurate.engine.progress import Progress
 from metacurate.engine.storage import write_parquet, write_text
 from metacurate.errors import MetacurateError
+from metacurate.metadata.build import build_metadata
 from metacurate.metadata.metadata import Metadata
+from metacurate.metadata.recipe import Recipe
 from metacurate.pool.files import COUNTS_FILE, CURATED_FOLDER
 
 log = logging.getLogger(__name__)
 
 PAIRS = 200_000
 CONCEPTS = 20_000
+COUNTED = 10**9  # words that the frequencies are counts of
 PARTS = 4  # files of the pool
 WORDS = (1, 5)  # words of a caption, from and below
 SHOWN = 5  # head and tail concepts in the table
@@ -49,8 +52,8 @@ def run_demo(out: Path, progress: Progress) -> DemoResult:
     """Make a pool, balance it, and draw counts before and after.
 
     Args:
-        out: folder for pool/, metadata.parquet, balanced/ and counts.svg; a pool that lies
-            there already is used again.
+        out: folder for pool/, words.tsv, metadata.parquet, balanced/ and counts.svg; a pool that
+            lies there already is used again.
         progress: told of rows that are done.
 
     Returns:
@@ -61,12 +64,9 @@ def run_demo(out: Path, progress: Progress) -> DemoResult:
     """
     began = time.monotonic()
     words, frequencies = _concepts()
-    metadata = Metadata.from_entries(words, source="wordfreq")
     pool = out / "pool"
-    made = _make_pool(pool, words, frequencies)
-    metadata_path = out / "metadata.parquet"
-    if made or not metadata_path.exists():
-        metadata.write(metadata_path)
+    _make_pool(pool, words, frequencies)
+    metadata = _build_metadata(out, words, frequencies, progress)
     result = curate(pool, metadata, out=out / "balanced", seed=SEED, progress=progress)
     before = pq.read_table(out / "balanced" / COUNTS_FILE)["count"].to_numpy()
     after = _kept_counts(out / "balanced" / CURATED_FOLDER, len(metadata))
@@ -78,7 +78,7 @@ def run_demo(out: Path, progress: Progress) -> DemoResult:
     return DemoResult(
         title=f"{summary['rows_read']:,} pairs, {summary['kept']:,} kept",
         columns=("concept", "captions before", "after", "kept"),
-        rows=_rows(words, before, after),
+        rows=_rows(metadata.entries.to_pylist(), before, after),
         story=_story(summary, before, after, seconds, picture),
         summary={**summary, "picture": str(picture), "seconds": round(seconds, 3)},
     )
@@ -97,11 +97,26 @@ def _concepts() -> tuple[list[str], npt.NDArray[np.float64]]:
     return words, np.array([known[w] for w in words])
 
 
-def _make_pool(folder: Path, words: list[str], frequencies: npt.NDArray[np.float64]) -> bool:
-    """Write a pool whose captions draw words by their frequency; False where it is there."""
+def _build_metadata(
+    out: Path, words: list[str], frequencies: npt.NDArray[np.float64], progress: Progress
+) -> Metadata:
+    """Build the list of concepts from a list of counted words, as from Wikipedia's."""
+    counts, path = out / "words.tsv", out / "metadata.parquet"
+    lines = (
+        f"{word}\t{round(frequency * COUNTED)}\n"
+        for word, frequency in zip(words, frequencies.tolist(), strict=True)
+    )
+    write_text(counts, "".join(lines))
+    recipe = Recipe(unigram_counts=str(counts), unigrams=CONCEPTS)
+    build_metadata(recipe, path, progress=progress)
+    return Metadata.read(path)
+
+
+def _make_pool(folder: Path, words: list[str], frequencies: npt.NDArray[np.float64]) -> None:
+    """Write a pool whose captions draw words by their frequency, where it is not there."""
     paths = [folder / f"part-{part}.parquet" for part in range(PARTS)]
     if all(path.exists() for path in paths):
-        return False
+        return
     random = np.random.default_rng(SEED)
     vocabulary = np.array(words, dtype=object)
     upto = np.cumsum(frequencies / frequencies.sum())
@@ -118,7 +133,6 @@ def _make_pool(folder: Path, words: list[str], frequencies: npt.NDArray[np.float
         first = part * n
         urls = [f"https://images.example/{first + i:06d}.jpg" for i in range(n)]
         write_parquet(path, pa.table({"url": urls, "text": captions}))
-    return True
 
 
 def _kept_counts(folder: Path, n_entries: int) -> npt.NDArray[np.int64]:

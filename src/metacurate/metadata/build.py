@@ -75,9 +75,9 @@ def build_metadata(
     if memory < LEAST_MEMORY:
         raise UsageError(f"--memory {memory:,} bytes are too few: at least 700MB are needed")
     folder = build_folder(path) if recipe.counts_files else None
-    configuration = {"command": "metadata build", "pool": [path.stem]}
+    configuration = {"command": "metadata build", "pool": [path.stem], **recipe.to_json()}
     with open_workspace(
-        folder, {**configuration, **asdict(recipe)}, workers=workers, on_error=on_error,
+        folder, configuration, workers=workers, on_error=on_error,
         progress=progress, shards=False,
     ) as space:  # fmt: skip
         candidates = Candidates(recipe, space, memory)

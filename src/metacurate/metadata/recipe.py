@@ -1,7 +1,7 @@
 """What metadata is built of, and how much of each source is taken."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from metacurate.errors import UsageError
 
@@ -65,6 +65,13 @@ class Recipe:
         if self.bigram_counts is not None:
             lists.append((self.bigram_counts, 2))
         return lists
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields, of JSON's types."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+        }
 
     def check(self) -> None:
         """Refuse what can't be built.
