@@ -113,7 +113,10 @@ def parent(tmp_path: Path) -> Any:
     script.write_text(PARENT)
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent)])}
     process = subprocess.Popen(
-        [sys.executable, script, *marks], env=variables, start_new_session=True
+        [sys.executable, script, *marks],
+        env=variables,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
         while not all(mark.exists() and mark.read_text() for mark in marks):

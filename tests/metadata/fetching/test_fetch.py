@@ -639,7 +639,12 @@ def test_a_run_that_is_cut_off_goes_on(
     for served in (title, wordnet):
         served.pause, served.block = 30, 50_000  # it falls silent
     command = [sys.executable, "-c", RUN, str(tmp_path), *mirrors(server.url)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ})
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        env={**os.environ},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     parts = [
         tmp_path / "titles/.enwiki-latest-all-titles-in-ns0.gz.part",
         tmp_path / "wordnet/.WNdb-3.0.tar.gz.part",
@@ -649,7 +654,7 @@ def test_a_run_that_is_cut_off_goes_on(
         time.sleep(0.01)
     process.send_signal(number)
     told = time.monotonic()
-    _, errors = process.communicate()
+    _, errors = process.communicate(timeout=60)
     assert time.monotonic() - told < 2
     if number == signal.SIGINT:
         assert errors.endswith(b"KeyboardInterrupt\n")
