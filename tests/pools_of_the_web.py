@@ -214,10 +214,10 @@ def metadata(folder: Path) -> None:
         (database / f"data.{part}").write_text("".join(f"{line}\n" for line in lines), "utf-8")
     articles = [_article(random) for _ in range(2_000)]
     (folder / "wikipedia").mkdir()
-    for part in range(2):
-        texts = articles[part::2]
+    for half in range(2):
+        texts = articles[half::2]
         table = pa.table({"id": [str(i) for i in range(len(texts))], "text": texts})
-        pq.write_table(table, folder / f"wikipedia/train-{part:05d}-of-00002.parquet")
+        pq.write_table(table, folder / f"wikipedia/train-{half:05d}-of-00002.parquet")
     _write_dump(folder / "foxwiki-pages-articles-multistream.xml.bz2", articles[:300])
     for hour in range(2):
         views = [f"en {name.title().replace(' ', '_')} {900 // (i + 1)} 0" for i, name in
