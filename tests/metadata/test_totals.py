@@ -1,7 +1,11 @@
 """Counts that are added up and ranked on disk are what plain Python makes of them."""
 
 import math
+import os
+import signal
 import tempfile
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -197,3 +201,18 @@ def test_association_in_python_is_that_of_the_database(tmp_path: Path) -> None:
         assert entry in dict(pairs(made.rank_bigrams(least, 1, 5)))
         above = made.rank_bigrams(math.nextafter(least, math.inf), 1, 5)
         assert entry not in dict(pairs(above))
+
+
+def test_ctrl_c_is_heard_while_the_database_works(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    began = time.monotonic()
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        with (
+            pytest.raises(KeyboardInterrupt),
+            Store(tmp_path, MEMORY, 2).connect() as connection,
+        ):
+            connection.rows("SELECT count(*) FROM range(100000000000) AS t(i) WHERE hash(i) = 3")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert time.monotonic() - began < 5

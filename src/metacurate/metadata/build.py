@@ -1,6 +1,7 @@
 """Build metadata from WordNet and Wikipedia, and report how it came about."""
 
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -8,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from metacurate.engine.progress import Progress
+from metacurate.engine.run import check_workers
 from metacurate.engine.storage import write_json
 from metacurate.engine.workspace import OnError, open_workspace, versions
 from metacurate.errors import InputError, UsageError, first_line
 from metacurate.metadata.assemble import Taken, assemble
-from metacurate.metadata.candidates import Candidates, Origin
+from metacurate.metadata.candidates import Candidates, Origin, affordable_workers
 from metacurate.metadata.metadata import Metadata
 from metacurate.metadata.recipe import Recipe
+
+log = logging.getLogger(__name__)
 
 MEMORY = 4 << 30  # bytes
 LEAST_MEMORY = 700_000_000
@@ -74,10 +78,13 @@ def build_metadata(
         raise UsageError(f"{path}: metadata is written as {', '.join(ENDINGS)}")
     if memory < LEAST_MEMORY:
         raise UsageError(f"--memory {memory:,} bytes are too few: at least 700MB are needed")
+    wanted, affordable = check_workers(workers), affordable_workers(memory)
+    if wanted > affordable:
+        log.info("%d workers, since --memory leaves room for no more", affordable)
     folder = build_folder(path) if recipe.counts_files else None
     configuration = {"command": "metadata build", "pool": [path.stem], **recipe.to_json()}
     with open_workspace(
-        folder, configuration, workers=workers, on_error=on_error,
+        folder, configuration, workers=min(wanted, affordable), on_error=on_error,
         progress=progress, shards=False,
     ) as space:  # fmt: skip
         candidates = Candidates(recipe, space, memory)

@@ -33,7 +33,10 @@ from metacurate.pool.files import identity_of, list_files
 from metacurate.schema import NGRAMS
 
 NUMBERS = 100  # "0" to "99"
-BASE_MEMORY = 450 << 20  # bytes of the process itself, and of texts that are read
+BASE_MEMORY = 230 << 20  # bytes of the process itself
+THREAD_MEMORY = 110 << 20  # of a worker, for the texts that it reads
+PROCESS_MEMORY = 260 << 20  # of a worker that is a process of its own
+LEAST_COUNTS = 40 << 20  # of a worker's counts
 DUCKDB_SHARE = 0.6  # of the rest: it counts its memory, but not all of what the system gives it
 BYTES_OF_ROW = 150  # of counts that are added up
 HASHED = 4 << 20  # bytes at a time
@@ -42,6 +45,15 @@ DIGESTS = "digests.json"
 WIKIPEDIA = ("CC BY-SA 4.0", "Text of Wikipedia, by its contributors, https://www.wikipedia.org")
 PAGEVIEWS = ("CC0 1.0", "Page views, Wikimedia Foundation, https://dumps.wikimedia.org")
 OTHERS = (None, "Counts of others: their licence is where they come from")
+
+
+def affordable_workers(memory: int) -> int:
+    """How many workers a limit of memory leaves room for; at least one.
+
+    Args:
+        memory: in all, in bytes.
+    """
+    return max(1, (memory - BASE_MEMORY) // (PROCESS_MEMORY + LEAST_COUNTS))
 
 
 @dataclass
@@ -80,8 +92,9 @@ class Candidates:
         """
         self._recipe = recipe
         self._space = space
-        self._memory = max(0, memory - BASE_MEMORY)
-        self._store = Store(space.folder, int(self._memory * DUCKDB_SHARE), space.workers)
+        self._memory = memory - BASE_MEMORY
+        for_totals = int(self._memory * DUCKDB_SHARE)
+        self._store = Store(space.folder, for_totals, space.workers, space.progress)
         self._texts = _list(recipe.wikipedia, _is_text, "text: .parquet, .xml, .xml.bz2")
         self._hours = _list(recipe.pageviews, _is_pageviews, "page views: pageviews-*.gz")
         for path in (recipe.unigram_counts, recipe.bigram_counts, recipe.title_list):
@@ -121,12 +134,12 @@ class Candidates:
         paths = self._texts
         tables = [path for path in paths if path.lower().endswith(".parquet")]
         dumps = [path for path in paths if not path.lower().endswith(".parquet")]
-        per_worker = self._memory // self._space.workers
+        each = self._memory // self._space.workers
         stages: list[TextStage | DumpStage] = []
         if tables:
-            stages.append(TextStage(open_texts(tables), per_worker))
+            stages.append(TextStage(open_texts(tables), each - THREAD_MEMORY))
         if dumps:
-            stages.append(DumpStage(tuple(map(open_dump, dumps)), per_worker))
+            stages.append(DumpStage(tuple(map(open_dump, dumps)), each - PROCESS_MEMORY))
         origin = Origin(*WIKIPEDIA)
         partials: list[Path] = []
         names: list[str] = []

@@ -1,9 +1,11 @@
 """Counts added up and ranked on disk, by DuckDB, within a limit of memory."""
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from metacurate.engine.progress import Progress, Silent
 from metacurate.engine.storage import write_atomically
 from metacurate.errors import MetacurateError, first_line
 from metacurate.metadata.buckets import Part
@@ -65,12 +68,37 @@ class _Session:
 
     def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Run a query, and fetch all that it finds."""
-        found: list[Any] = self.connection.execute(query, list(parameters)).fetchall()
+        found: list[Any] = self._run(
+            lambda: self.connection.execute(query, list(parameters)).fetchall()
+        )
         return found
 
-    def sql(self, query: str, parameters: Sequence[Any] = ()) -> Any:
-        """A query that is read as Arrow."""
-        return self.connection.sql(query, params=list(parameters))
+    def ranked(self, query: str, parameters: Sequence[Any]) -> pa.Table:
+        """Run a query for entries and scores, and fetch all that it finds, of `RANKED`."""
+
+        def run() -> pa.Table:
+            return self.connection.sql(query, params=list(parameters)).to_arrow_table()
+
+        return self._run(run).cast(RANKED)
+
+    def each(self, query: str, take: Callable[[pa.RecordBatch], None]) -> None:
+        """Run a query, and hand over what it finds bit by bit."""
+
+        def run() -> None:
+            for batch in self.connection.sql(query).to_arrow_reader():
+                take(batch)
+
+        self._run(run)
+
+    def _run(self, work: Callable[[], Any]) -> Any:
+        """Work in another thread: while DuckDB is at it, this one hears Ctrl-C."""
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(work)
+            try:
+                return future.result()
+            except BaseException:
+                self.connection.interrupt()
+                raise
 
 
 @dataclass(frozen=True)
@@ -79,11 +107,13 @@ class Store:
 
     Attributes:
         folder: for the totals. memory: in bytes. workers: number of threads.
+        progress: told of parts that are added up.
     """
 
     folder: Path
     memory: int
     workers: int
+    progress: Progress = field(default_factory=Silent, compare=False)
 
     @contextmanager
     def connect(self) -> Iterator["_Session"]:
@@ -158,10 +188,12 @@ class Store:
                 for part in parts:
                     with self.connect() as connection:
                         connection.register("counted", NGRAMS, part())
-                        for batch in connection.sql(query).to_arrow_reader():
-                            _write_totals(batch, word_file, bigram_file)
+                        connection.each(query, partial(_write_totals, word_file, bigram_file))
+                    self.progress.advance(1)
 
+        self.progress.start("add up", len(parts), "parts")
         write_atomically(bigrams, write)
+        self.progress.end()
 
     def rank_titles(
         self,
@@ -200,12 +232,10 @@ class Store:
                 parameters,
             )
             score = "NULL" if views is None else "views"
-            listed = _ranked(
-                connection.sql(
-                    f"SELECT entry, {score}::DOUBLE AS score FROM ({fate}) WHERE reason IS NULL "  # noqa: S608
-                    "ORDER BY views DESC, entry LIMIT $5",
-                    [*parameters, most],
-                )
+            listed = connection.ranked(
+                f"SELECT entry, {score}::DOUBLE AS score FROM ({fate}) WHERE reason IS NULL "  # noqa: S608
+                "ORDER BY views DESC, entry LIMIT $5",
+                [*parameters, most],
             )
         numbers = dict(counted)
         read = sum(numbers.values())
@@ -247,7 +277,7 @@ class NgramTotals:
             query = f"""
                 SELECT word AS entry, count::DOUBLE AS score FROM {source} WHERE count >= ?
                 ORDER BY count DESC, word LIMIT ?"""  # noqa: S608
-            listed = _ranked(connection.sql(query, [min_count, most]))
+            listed = connection.ranked(query, [min_count, most])
         return Ranking(self.words, {BELOW: self.words - enough}, listed)
 
     def rank_bigrams(self, least_association: float, min_count: int, most: int) -> Ranking:
@@ -286,7 +316,7 @@ class NgramTotals:
                     WHERE count >= $1 AND association >= $2
                     ORDER BY association DESC, entry LIMIT $3"""  # noqa: S608
                 parameters = [min_count, least_association, most]
-                listed.append(_ranked(connection.sql(query, parameters)))
+                listed.append(connection.ranked(query, parameters))
             known, often, close = known + numbers[0], often + numbers[1], close + numbers[2]
         best = pa.concat_tables(listed)
         if n_parts > 1:
@@ -301,7 +331,7 @@ class NgramTotals:
 
 
 def _write_totals(
-    batch: pa.RecordBatch, words: pq.ParquetWriter, bigrams: pq.ParquetWriter
+    words: pq.ParquetWriter, bigrams: pq.ParquetWriter, batch: pa.RecordBatch
 ) -> None:
     is_word = pc.is_null(batch["second"])
     of_words, of_bigrams = batch.filter(is_word), batch.filter(pc.invert(is_word))
@@ -310,10 +340,6 @@ def _write_totals(
         words.write_batch(pa.record_batch(columns, schema=WORD_TOTALS))
     if of_bigrams.num_rows:
         bigrams.write_batch(pa.record_batch(of_bigrams.columns, schema=BIGRAM_TOTALS))
-
-
-def _ranked(relation: Any) -> pa.Table:
-    return relation.to_arrow_table().cast(RANKED)
 
 
 def _table(path: Path) -> str:
