@@ -1,6 +1,7 @@
 """Threads and processes do the same work, and end when they are told to."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from metacurate.engine import local
 from metacurate.engine.local import map_processes, map_threads
 from metacurate.engine.stage import Stop
 from metacurate.errors import InputError, MetacurateError
@@ -88,6 +90,31 @@ def die(item: int, stop: Stop, advance: Advance) -> int:
 def test_a_killed_process_is_an_error_that_says_so() -> None:
     with pytest.raises(MetacurateError, match="a worker process ended before its work was done"):
         list(map_processes(die, range(5), 2, print))
+
+
+def hold_the_lock(item: Path, stop: Stop, advance: Advance) -> None:
+    item.touch()
+    re.match(r"(a|aa)+$", "a" * 60 + "b")  # for years, and deaf to all but the system
+
+
+def test_a_process_that_does_not_hear_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "GRACE", 0.5)
+    items = [tmp_path / "first", tmp_path / "deaf"]
+    results = map_processes(first_or_deaf, items, 2, print)
+    assert next(results) == "first"
+    while not items[1].exists():
+        time.sleep(0.01)
+    began = time.monotonic()
+    results.close()
+    assert time.monotonic() - began < 5
+
+
+def first_or_deaf(item: Path, stop: Stop, advance: Advance) -> str:
+    if item.name == "deaf":
+        hold_the_lock(item, stop, advance)
+    return item.name
 
 
 PARENT = """

@@ -191,7 +191,8 @@ def test_the_digest_does_not_depend_on_files_or_workers(
 def test_little_memory_makes_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from metacurate.metadata import candidates, wikipedia
 
-    monkeypatch.setattr(wikipedia, "LEAST_BIGRAMS", 50)
+    monkeypatch.setattr(wikipedia, "LEAST_MEMORY", 0)
+    monkeypatch.setattr(wikipedia, "ROW_BYTES", 10_000_000)
     monkeypatch.setattr(wikipedia, "HELD_BYTES", 3_000)
     monkeypatch.setattr(candidates, "BYTES_OF_ROW", 1 << 40)  # a bucket at a time
     path = write_text(tmp_path / "a.parquet", TEXTS, row_group_size=10)

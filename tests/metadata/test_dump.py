@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from metacurate.engine.stage import Unit
 from metacurate.errors import InputError
 from metacurate.metadata import dump as dump_module
-from metacurate.metadata.dump import BadPageError, Dump, Page, open_dump, read_pages
+from metacurate.metadata.dump import (
+    BadPageError,
+    DamagedDumpError,
+    Dump,
+    Page,
+    open_dump,
+    read_pages,
+)
 
 from .wiki_dump import FORMS, HEAD, TAIL, Made, chopped, multistream, page, plain
 
@@ -173,8 +180,8 @@ def damaged(path: Path, content: bytes) -> tuple[list[str], str]:
             for found, _ in read_pages(dump, unit):
                 assert isinstance(found, Page)
                 titles.append(found.title)
-    except InputError as error:
-        return titles, error.reason
+    except DamagedDumpError as error:
+        return titles, str(error)
     raise AssertionError("nothing was wrong")
 
 
@@ -198,12 +205,42 @@ def test_cut_short(name: str, keep: float, reason: str, tmp_path: Path) -> None:
     assert titles == [p.title for p in pages[: len(titles)]]
 
 
+def test_a_failing_storage_says_nothing_of_the_dump(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.xml"
+    path.write_bytes(plain(PAGES))
+    dump = open_dump(str(path))
+
+    def fail(_: str) -> None:
+        raise TimeoutError("connection timed out")
+
+    monkeypatch.setattr(dump_module, "_open", fail)
+    with pytest.raises(InputError, match="can't be read: connection timed out"):
+        list(read_pages(dump, dump.units()[0]))
+
+
+@pytest.mark.parametrize("ending", ["", "\n" * 3_000_000, " "])
+@pytest.mark.parametrize("compress", [bytes, bz2.compress])
+def test_much_or_nothing_behind_the_end(ending: str, compress: type[bytes], tmp_path: Path) -> None:
+    path = tmp_path / ("a.xml" if compress is bytes else "a.xml.bz2")
+    content = plain(PAGES).rstrip() + ending.encode()
+    path.write_bytes(compress(content))
+    assert read(open_dump(str(path))) == expected(PAGES)
+
+
+def test_many_tiny_streams_take_no_long_time(tmp_path: Path) -> None:
+    path = tmp_path / "a.xml.bz2"
+    path.write_bytes(chopped([Made("A", "x " * 60_000)], 20))
+    assert len(read(open_dump(str(path)))) == 1
+
+
 @pytest.mark.parametrize("form", ["a.xml", "a.xml.bz2"])
 def test_cut_between_pages(form: str, tmp_path: Path) -> None:
     text = (HEAD + page(PAGES[0]) + page(PAGES[1])).encode()
     streams = multistream(PAGES[:2], 1)
     tail = len(bz2.compress(TAIL.encode()))
-    content = text if form == "a.xml" else streams[:-tail]
+    content = text.rstrip() if form == "a.xml" else streams[:-tail]
     titles, told = damaged(tmp_path / form, content)
     assert titles == ["Fox 0", "Fox 1"]
     assert "does not end with </mediawiki>" in told

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metacurate.metadata.wikitext import LEFT_OUT, plain_text
+from metacurate.metadata.wikitext import LEFT_OUT, MOST_TEXT, most_open, plain_text
 
 PREFIXES = frozenset(("file", "image", "category", "файл"))
 
@@ -97,8 +97,34 @@ def test_nothing_breaks_it(source: str) -> None:
     assert not re.search(r"^\s|\s$|\n\n|'''?", text)
 
 
-@pytest.mark.parametrize("piece", ["{{", "[[", "<ref>", "{|\n", "[http://x ", "<!--", "{{{"])
-def test_what_would_take_too_long_is_refused(piece: str) -> None:
-    plain_text(piece * 500, PREFIXES)
-    with pytest.raises(ValueError, match=r"0 times '.*' is not closed"):
-        plain_text(piece * 20_000, PREFIXES)
+OPENERS = [
+    "{{", "[[", "{{{a|", "<ref>", "<ref name=a>", "{|\n", "[http://x ", "<!--", "<div ", "<b>",
+    "<nowiki>", "<p>", "<a b=",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("before", ["", "]]}}-->/></ref></b>>" * 3000])
+@pytest.mark.parametrize("piece", OPENERS)
+def test_what_would_take_too_long_is_refused(piece: str, before: str) -> None:
+    plain_text(piece * 100, PREFIXES)
+    with pytest.raises(ValueError, match="brackets, braces or tags are open at once"):
+        plain_text(before + piece * 3000, PREFIXES)
+
+
+@pytest.mark.parametrize("piece", ["<br>", "<li>x", "<ref name=a/>", "[[a]]", "{{a}}", "<b>x</b>"])
+def test_many_of_a_kind_are_no_harm(piece: str) -> None:
+    plain_text(piece * 3000, PREFIXES)
+
+
+def test_a_page_that_no_wiki_takes_is_refused() -> None:
+    with pytest.raises(ValueError, match="more than 4,000,000 characters"):
+        plain_text("x" * (MOST_TEXT + 1))
+
+
+@pytest.mark.parametrize(
+    ("source", "depth"),
+    [("", 0), ("[[a]] {{b}}", 2), ("]]]] [[", 2), ("<b><i>x</i></b>", 2), ("<br><br><ref/>", 1),
+     ("--><!-- a", 1), ("<a <b", 2)],
+)  # fmt: skip
+def test_most_open(source: str, depth: int) -> None:
+    assert most_open(source) == depth

@@ -3,9 +3,11 @@
 Threads serve work that releases the interpreter lock, processes work that Python itself does.
 """
 
+import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +29,8 @@ Result = TypeVar("Result")
 Advance = Callable[[int], None]
 
 POLL = 0.2  # seconds between two looks at what processes have done
+GRACE = 5.0  # seconds that processes have for ending by themselves
+PARENT_DEATH_SIGNAL = 1  # of prctl(2)
 
 
 def default_workers() -> int:
@@ -96,6 +100,7 @@ def map_processes(
     context = multiprocessing.get_context("spawn")  # a fork would copy locks that threads hold
     stopped = context.RawValue("b", 0)
     done_by_item = context.RawArray("q", max(1, len(items)))
+    others = multiprocessing.active_children()
     told = 0
 
     def tell() -> None:
@@ -125,6 +130,10 @@ def map_processes(
         finally:
             stopped.value = 1
             _cancel(waiting)
+            _, late = wait(waiting, timeout=GRACE)
+            for process in multiprocessing.active_children() if late else ():
+                if process not in others:  # it is deep in a library; what it recorded stays
+                    process.terminate()
 
 
 def _cancel(futures: set[Future[Any]]) -> None:
@@ -149,6 +158,8 @@ _shared: dict[str, Any] = {}  # of a worker process: what it was begun with
 def _begin(stopped: Any, done_by_item: Any) -> None:
     """Prepare a worker process: the parent hears Ctrl-C, and is never outlived."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":  # at once, even from inside a library
+        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
     _shared.update(stop=_Stopped(stopped), done=done_by_item)
     threading.Thread(target=_follow_parent, daemon=True).start()
 

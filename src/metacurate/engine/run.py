@@ -61,16 +61,20 @@ class Outcome:
 class CorruptInputError(MetacurateError):
     """Some inputs were corrupt; all others are done and recorded."""
 
-    def __init__(self, stage: str, errors: Sequence[UnitRecord]) -> None:
+    def __init__(
+        self, stage: str, errors: Sequence[UnitRecord], listing: str | None = None
+    ) -> None:
         """List the failures, a line each.
 
         Args:
             stage: its name. errors: the records that hold one.
+            listing: the file that lists all of them, if there is one.
         """
         self.errors = list(errors)
         lines = list(dict.fromkeys(f"{r.source}: {r.error}" for r in errors))
         if len(lines) > LISTED:
-            lines[LISTED:] = [f"and {len(lines) - LISTED} more, listed in shards.parquet"]
+            where = "" if listing is None else f", listed in {listing}"
+            lines[LISTED:] = [f"and {len(lines) - LISTED} more{where}"]
         if len(lines) == 1:
             super().__init__(lines[0])
         else:
@@ -169,7 +173,7 @@ class _Work:
             advance(unit.work - (watch.done - before))  # what a failed unit left
             if task.full:
                 record(task)
-                task = self.stage.task(self.outputs, watch)
+                task.clear()
         record(task)
         return recorded
 

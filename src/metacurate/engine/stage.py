@@ -149,11 +149,12 @@ class Task(ABC):
 
     @property
     def full(self) -> bool:
-        """Whether what was added up has grown so large that it should be recorded now.
-
-        The units that are left then go to a task that begins with nothing.
-        """
+        """Whether what was added up has grown so large that it should be recorded now."""
         return False
+
+    def clear(self) -> None:
+        """Begin again with nothing added up: what there was is recorded."""
+        raise NotImplementedError
 
     @abstractmethod
     def process(self, unit: Unit) -> UnitRecord:

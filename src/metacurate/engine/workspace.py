@@ -76,15 +76,16 @@ class Workspace:
         return outcome
 
     def _judge(self, stage: Stage, outcome: Outcome) -> None:
+        listing = SHARDS_FILE if self.shards else None
         if self.on_error == "fail":
             (self.folder / MANIFEST).unlink(missing_ok=True)
             if self.shards:
                 self.write_shards(outcome)
-            raise CorruptInputError(stage.name, outcome.errors)
+            raise CorruptInputError(stage.name, outcome.errors, listing)
         news = [e for e in outcome.errors if (e.source, e.error) not in self._told]
         self._told.update((e.source, e.error) for e in news)
         if news:
-            log.warning("skipped: %s", CorruptInputError(stage.name, news))
+            log.warning("skipped: %s", CorruptInputError(stage.name, news, listing))
 
     def unit_totals(self, counted: Outcome) -> dict[str, Any]:
         """Numbers of units, and the time since the beginning.

@@ -97,7 +97,7 @@ def assemble(
     origins: dict[str, str] = {}  # of each entry: its source
     report = []
 
-    def take(source: Source) -> None:
+    def take(source: Source, *, spaced: bool = False) -> None:
         most = (limit - len(origins) if source.size is None else source.size) + len(origins)
         while True:
             taken, entries, complete = _choose(
@@ -114,10 +114,10 @@ def assemble(
         report.append(taken)
 
     for source in sources:
-        take(source)
+        take(source, spaced=spaced)
     if case_variants:
         forms = listed([form for entry in origins for form in variants(entry)])
-        take(Source(CASE, lambda _: forms))
+        take(Source(CASE, lambda _: forms))  # of entries that are spaced already
     languages = pa.nulls(len(origins), pa.string())
     arrays = [pa.array(columns[name], METADATA.field(name).type) for name in columns]
     return Metadata.from_table(pa.table([*arrays, languages], schema=METADATA)), report
@@ -149,14 +149,15 @@ def _choose(
     for reason, n in ranking.dropped.items():
         taken.drop(reason, n)
     entries: dict[str, float | None] = {}
-    names = ranking.listed["entry"]
-    if spaced:
-        names = pa.array([space_entry(entry, "spaced")[1:-1] for entry in names.to_pylist()])
-    never = unreachable(names).to_pylist() if drop_unmatchable else [False] * len(names)
+    names = ranking.listed["entry"].to_pylist()
+    made = [space_entry(name, "spaced")[1:-1] for name in names] if spaced else names
+    never = [False] * len(made)
+    if drop_unmatchable:
+        never = unreachable(pa.array(made, pa.string())).to_pylist()
     looked_at = 0
     full = None
-    for entry, score, no_use in zip(
-        names.to_pylist(), ranking.listed["score"].to_pylist(), never, strict=True
+    for name, entry, score, no_use in zip(
+        names, made, ranking.listed["score"].to_pylist(), never, strict=True
     ):
         if len(entries) == source.size:
             full = BEYOND_SIZE
@@ -165,9 +166,9 @@ def _choose(
             full = BEYOND_LIMIT
             break
         looked_at += 1
-        if not entry.strip():
+        if not name.strip():
             taken.drop("empty")
-        elif is_punctuation(entry):
+        elif is_punctuation(name):
             taken.drop("punctuation")
         elif no_use:
             taken.drop("can never match")

@@ -26,7 +26,7 @@ from metacurate.metadata.recipe import (
     Recipe,
 )
 from metacurate.metadata.titles import PageviewStage, TitleList
-from metacurate.metadata.totals import NgramTotals, Ranking, Store
+from metacurate.metadata.totals import FORMAT, NgramTotals, Ranking, Store
 from metacurate.metadata.wikipedia import DumpStage, TextStage, open_texts
 from metacurate.metadata.wordnet import read_wordnet
 from metacurate.pool.files import identity_of, list_files
@@ -240,10 +240,11 @@ class Candidates:
 
     def _add_up(self, names: Sequence[str], parts: Sequence[Part]) -> NgramTotals:
         """Add up counts under a name that is theirs; drop those of other inputs."""
-        name = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
-        for path in self._space.folder.glob("*.parquet"):
-            if not path.name.startswith(name):
-                path.unlink()
+        name = hashlib.sha256("\n".join([f"format {FORMAT}", *names]).encode()).hexdigest()[:16]
+        for kind in ("words", "bigrams"):
+            for path in self._space.folder.glob(f"*.{kind}.parquet"):
+                if not path.name.startswith(name):
+                    path.unlink()
         return self._store.add_up(name, parts)
 
     def _hash(self, paths: Sequence[str]) -> list[dict[str, Any]]:

@@ -13,12 +13,14 @@ import fsspec
 from metacurate.engine.stage import Unit
 from metacurate.errors import InputError, MetacurateError, first_line
 from metacurate.pool.files import identity_of
-from metacurate.pool.streams import open_stream
+from metacurate.pool.streams import DamagedError, open_stream
 
 UNIT_BYTES = {"": 64 << 20, ".bz2": 16 << 20}  # of the file, about the same of its content
 CHUNK = 1 << 20
 MOST_HEAD = 4 << 20  # bytes before the first page
-MOST_PAGE = 128 << 20  # MediaWiki's own limit is 2 MB of wikitext
+MOST_PAGE = 16 << 20  # MediaWiki's own limit is 2 MB of wikitext
+END = b"</mediawiki>"
+LONGEST_TAG = 16  # bytes
 STREAM = re.compile(rb"BZh[1-9]1AY&SY")  # how a bzip2 stream with content begins
 STREAM_SIZE = 10  # bytes of that
 END_OF_STREAM = re.compile(rb"BZh[1-9]\x17rE8P\x90")  # a stream without content
@@ -78,6 +80,10 @@ class Page:
     text: str
 
 
+class DamagedDumpError(Exception):
+    """A dump that is damaged or cut short from here on; the pages before are good."""
+
+
 class BadPageError(Exception):
     """A page that can't be parsed; the next one may be whole."""
 
@@ -117,7 +123,8 @@ def read_pages(dump: Dump, unit: Unit) -> Iterator[tuple[Page | BadPageError, in
         Each page, or why it can't be parsed; and how many bytes of content it came with.
 
     Raises:
-        InputError: when the file is damaged or cut short; the pages before that are good.
+        DamagedDumpError: when the file is damaged or cut short from here on.
+        InputError: when it can't be read: nothing is said of its content.
     """
     try:
         for content in _cut_pages(_chunks(dump, unit)):
@@ -125,8 +132,10 @@ def read_pages(dump: Dump, unit: Unit) -> Iterator[tuple[Page | BadPageError, in
                 yield _parse_page(content), len(content)
             except BadPageError as error:
                 yield error, len(content)
-    except (OSError, ValueError) as error:
-        raise InputError(dump.path, first_line(error)) from error
+    except (DamagedError, ValueError) as error:
+        raise DamagedDumpError(first_line(error)) from error
+    except OSError as error:
+        raise InputError(dump.path, f"can't be read: {first_line(error)}") from error
 
 
 def _parse(content: bytes) -> Element:
@@ -156,16 +165,18 @@ def _read_head(path: str, size: int, ending: str) -> frozenset[str]:
     if not size:
         raise ValueError("the file is empty")
     whole = Unit(path, "", 0, size, 0)
-    head = b""
+    head = bytearray()
+    start = -1
     for chunk, _ in _chunks(Dump(path, "", size, ending, True, frozenset()), whole):
+        searched = max(0, len(head) - LONGEST_TAG)
         head += chunk
-        if b"<page>" in head or len(head) > MOST_HEAD:
+        start = head.find(b"<page>", searched)
+        if start >= 0 or len(head) > MOST_HEAD:
             break
-    start = head.find(b"<page>")
     if start >= 0:
-        head = head[:start] + b"</mediawiki>"
+        head[start:] = END
     try:
-        root = _parse(head)
+        root = _parse(bytes(head))
     except ValueError as error:
         refused = "refused" in str(error)
         raise ValueError(str(error) if refused else "is no XML dump of a wiki") from error
@@ -213,7 +224,7 @@ def _decompress(file: IO[bytes], first: int, stop: int) -> Iterator[Chunk]:
     at = _find_stream(file, first, stop)
     if at is None:
         if first == 0:
-            raise OSError("is no bzip2 by its content, or has none")
+            raise DamagedError("is no bzip2 by its content, or has none")
         return
     file.seek(at)
     data = b""
@@ -226,19 +237,20 @@ def _decompress(file: IO[bytes], first: int, stop: int) -> Iterator[Chunk]:
         if not (STREAM.match(data) or END_OF_STREAM.match(data)):
             cut = len(data) < STREAM_SIZE and b"BZh".startswith(data[:3])
             what = "is cut short" if cut else "is followed by garbage"
-            raise OSError(f"the bzip2 stream {what}")
+            raise DamagedError(f"the bzip2 stream {what}")
         own = at < stop
         decompressor = bz2.BZ2Decompressor()
         while not decompressor.eof:
             if not data and decompressor.needs_input:
                 data = file.read(CHUNK)
                 if not data:
-                    raise OSError("the bzip2 stream is cut short")
+                    raise DamagedError("the bzip2 stream is cut short")
             at += len(data)
             try:
                 content = decompressor.decompress(data, CHUNK)
             except OSError as error:
-                raise OSError(f"the bzip2 stream is damaged: {first_line(error)}") from error
+                reason = f"the bzip2 stream is damaged: {first_line(error)}"
+                raise DamagedError(reason) from error
             data = b""
             if content:
                 yield content, own
@@ -270,31 +282,34 @@ def _cut_pages(chunks: Iterator[Chunk]) -> Iterator[bytes]:
     content = bytearray()
     base = 0  # where content begins, in all that was read
     own_end: int | None = None
-    ended = False
+    closed = False  # whether the end of the dump was seen
 
     def more() -> bool:
-        nonlocal own_end, ended
+        nonlocal own_end
         chunk, own = next(chunks, (b"", False))
         if not chunk:
-            ended = True
             return False
         if not own and own_end is None:
             own_end = base + len(content)
         content.extend(chunk)
         return True
 
+    def drop(n: int) -> None:
+        nonlocal base
+        del content[:n]
+        base += n
+
     while True:
-        searched = 0
-        while (start := content.find(b"<page>", searched)) < 0:
-            searched = max(0, len(content) - 5)
-            if own_end is not None and base + searched >= own_end:
+        while (start := content.find(b"<page>")) < 0:
+            closed = closed or END in content
+            drop(max(0, len(content) - LONGEST_TAG))
+            if own_end is not None and base + len(content) - 5 >= own_end:
                 return
             if not more():
-                break
-        if ended and start < 0:
-            if content and b"</mediawiki>" not in content:
-                raise ValueError("the dump is cut short: it does not end with </mediawiki>")
-            return
+                tail_only = base == 0 and END.endswith(content.strip())  # or nothing at all
+                if not (closed or tail_only):
+                    raise ValueError("the dump is cut short: it does not end with </mediawiki>")
+                return
         if own_end is not None and base + start >= own_end:
             return
         searched = start
@@ -306,8 +321,7 @@ def _cut_pages(chunks: Iterator[Chunk]) -> Iterator[bytes]:
                 raise ValueError("the dump is cut short in the middle of a page")
         end += len(b"</page>")
         yield bytes(content[start:end])
-        del content[:end]
-        base += end
+        drop(end)
 
 
 def _parse_page(content: bytes) -> Page:

@@ -26,8 +26,8 @@ GOLDEN = U64(0x9E3779B97F4A7C15)
 
 WAITING = 32  # bigrams whose places in the table have been asked for, and are on their way
 
-TEXT, AT, PREVIOUS, WORDS, USED, PAIRS = range(6)  # places in the state
-STATE_SIZE = 6
+TEXT, AT, PREVIOUS, WORDS, USED, PAIRS, TOKENS = range(7)  # places in the state
+STATE_SIZE = 7
 DONE, WORDS_FULL, BYTES_FULL, PAIRS_FULL = range(4)
 
 
@@ -84,15 +84,16 @@ def _hash_word(data: Any, at: Any, end: Any, seed: Any) -> Any:
 
 
 @inlined
-def _slot_of_pair(key: Any, mask: Any) -> Any:
-    value = key * GOLDEN
+def _slot_of_pair(key: Any, seed: Any, mask: Any) -> Any:
+    value = (key ^ seed) * GOLDEN
+    value = (value ^ (value >> THIRTY_TWO)) * (seed | ONE)
     return (value ^ (value >> THIRTY_TWO)) & mask
 
 
 @inlined
-def _count_pair(key: Any, mask: Any, keys: Any, counts: Any) -> Any:
+def _count_pair(key: Any, seed: Any, mask: Any, keys: Any, counts: Any) -> Any:
     """Count a pair; 1 where it is new, else 0."""
-    place = _slot_of_pair(key, mask)
+    place = _slot_of_pair(key, seed, mask)
     while keys[place] != key and keys[place] != 0:
         place = (place + ONE) & mask
     if keys[place] == 0:
@@ -123,8 +124,8 @@ def count_texts(
     Args:
         data: uint8, the texts in valid UTF-8. bounds: int64[texts + 1], where each begins and ends.
         classes: uint8[0x110000] of code points. seed: uint64, of the hash.
-        state: int64[6]: text, place in data, number of the word before (or -1), words, bytes of
-            words, bigrams.
+        state: int64[7]: text, place in data, number of the word before (or -1), words, bytes of
+            words, bigrams, and how many words were counted in all.
         slots: uint32, a power of two of them. hashes: uint64[room for words].
         ends: int64[room + 1], where in arena each word begins, and the next. arena: uint8, words.
         counts: int64[room]. keys: uint64, a power of two of them, pairs of words, or 0.
@@ -141,6 +142,7 @@ def count_texts(
     n_waiting = 0  # counted through: the place of the next one is the rest of it
     text, at, previous = state[TEXT], state[AT], state[PREVIOUS]
     n_words, used, n_pairs = state[WORDS], state[USED], state[PAIRS]
+    n_tokens = state[TOKENS]
     status = DONE
     n_texts = len(bounds) - 1
     while text < n_texts and status == DONE:
@@ -191,14 +193,15 @@ def count_texts(
                 counts[word] = 0
                 slots[slot] = np.uint32(n_words)
             counts[word] += 1
+            n_tokens += 1
             if previous >= 0:
                 key = U64(previous + 1) << THIRTY_TWO | U64(word + 1)
-                place = _slot_of_pair(key, pair_mask)
+                place = _slot_of_pair(key, seed, pair_mask)
                 prefetch(keys_at + place * U64(8))
                 prefetch(pair_counts_at + place * U64(4))
                 turn = n_waiting % WAITING
                 if n_waiting >= WAITING:
-                    n_pairs += _count_pair(waiting[turn], pair_mask, keys, pair_counts)
+                    n_pairs += _count_pair(waiting[turn], seed, pair_mask, keys, pair_counts)
                 waiting[turn] = key
                 n_waiting += 1
             previous = word
@@ -209,9 +212,10 @@ def count_texts(
             if text < n_texts:
                 at = bounds[text]
     for k in range(min(n_waiting, WAITING)):
-        n_pairs += _count_pair(waiting[k], pair_mask, keys, pair_counts)
+        n_pairs += _count_pair(waiting[k], seed, pair_mask, keys, pair_counts)
     state[TEXT], state[AT], state[PREVIOUS] = text, at, previous
     state[WORDS], state[USED], state[PAIRS] = n_words, used, n_pairs
+    state[TOKENS] = n_tokens
     return status
 
 
@@ -231,17 +235,17 @@ def fill_slots(slots: Any, hashes: Any, n_words: Any) -> None:
 
 
 @compiled
-def move_pairs(keys: Any, counts: Any, new_keys: Any, new_counts: Any) -> None:
+def move_pairs(keys: Any, counts: Any, seed: Any, new_keys: Any, new_counts: Any) -> None:
     """Enter pairs and their counts into a larger table.
 
     Args:
-        keys: uint64, 0 for none. counts: uint32, as many.
+        keys: uint64, 0 for none. counts: uint32, as many. seed: uint64, of the hash.
         new_keys: uint64, zeros, a power of two of them. new_counts: uint32, as many.
     """
     mask = U64(len(new_keys) - 1)
     for i in range(len(keys)):
         if keys[i] != 0:
-            place = _slot_of_pair(keys[i], mask)
+            place = _slot_of_pair(keys[i], seed, mask)
             while new_keys[place] != 0:
                 place = (place + ONE) & mask
             new_keys[place] = keys[i]

@@ -54,14 +54,18 @@ class NgramCounter:
 
     @property
     def bigrams(self) -> int:
-        """Number of different bigrams so far; fewer than 2^32 in all may be counted."""
+        """Number of different bigrams so far."""
         return int(self._state[kernel.PAIRS])
 
     @property
-    def nbytes(self) -> int:
-        """Size of all tables, in bytes."""
-        tables = (self._slots, self._hashes, self._ends, self._counts, self._arena)
-        return sum(table.nbytes for table in (*tables, self._keys, self._pair_counts))
+    def word_bytes(self) -> int:
+        """Size of all different words, in bytes."""
+        return int(self._state[kernel.USED])
+
+    @property
+    def tokens(self) -> int:
+        """Number of all words so far; no more than 2^32 - 1 should be counted in one counter."""
+        return int(self._state[kernel.TOKENS])
 
     def add(self, texts: Texts) -> None:
         """Count texts; nulls are passed over.
@@ -111,7 +115,7 @@ class NgramCounter:
     def _grow_pairs(self) -> None:
         keys = np.zeros(2 * len(self._keys), np.uint64)
         counts = np.zeros(len(keys), np.uint32)
-        kernel.move_pairs(self._keys, self._pair_counts, keys, counts)
+        kernel.move_pairs(self._keys, self._pair_counts, self._seed, keys, counts)
         self._keys, self._pair_counts = keys, counts
 
     def to_table(self) -> pa.Table:
@@ -122,7 +126,7 @@ class NgramCounter:
             word's second is null.
         """
         n_words = self.words
-        used = int(self._state[kernel.USED])
+        used = self.word_bytes
         words = pa.LargeStringArray.from_buffers(
             n_words, pa.py_buffer(self._ends[: n_words + 1]), pa.py_buffer(self._arena[:used])
         ).cast(pa.string())

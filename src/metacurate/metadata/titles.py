@@ -17,9 +17,12 @@ from metacurate.pool.streams import open_stream
 
 FORMAT = 1  # raise with each change of what is counted
 BLOCK = 4 << 20  # bytes of lines that are looked at together
-MOST_LINE = 1 << 20  # bytes
+MOST_TITLE = 1 << 10  # bytes; MediaWiki's own limit is 255
+MOST_TITLES = 500_000  # in memory, before they are recorded
 HEADER = "page_title"  # the first line of a list of titles
-LINE = re.compile(rb"^[^ \n]+ [^ \n]+ [0-9]{1,18} [0-9]+$", re.MULTILINE)  # of page views
+VIEWED = rb" ([^ \n]{1,1024}) ([0-9]{1,12}) [0-9]{1,20}$"  # title, views, bytes
+LINE = re.compile(rb"^[^ \n]{1,255}" + VIEWED, re.MULTILINE)  # of page views
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 VIEWS = pa.schema(
     [pa.field("title", pa.string(), nullable=False), pa.field("views", pa.int64(), nullable=False)]
@@ -80,8 +83,7 @@ class PageviewTask(Task):
     def __init__(self, stage: PageviewStage, watch: Watch) -> None:
         """Start at zero."""
         project = re.escape(stage.project.encode())
-        rest = rb" ([^ \n]+) ([0-9]{1,18}) [0-9]+$"
-        self._wanted = re.compile(rb"^" + project + rest, re.MULTILINE)
+        self._wanted = re.compile(rb"^" + project + VIEWED, re.MULTILINE)
         self._min_views = stage.min_views
         self._watch = watch
         self._views: Counter[str] = Counter()
@@ -126,6 +128,15 @@ class PageviewTask(Task):
             unit, began, rows_read=lines, invalid=lines - good, filtered=good - counted
         )
 
+    @property
+    def full(self) -> bool:
+        """Whether there are many titles."""
+        return len(self._views) > MOST_TITLES
+
+    def clear(self) -> None:
+        """Begin again with nothing added up."""
+        self._views = Counter()
+
     def partial(self) -> pa.Table:
         """The views of all these files."""
         titles = sorted(self._views)
@@ -147,7 +158,7 @@ class TitleList:
 
     Attributes:
         path: of the file, plain, .gz or .zst: ``all-titles-in-ns0`` of dumps.wikimedia.org.
-        lines: that were read. malformed: of these, that are empty or no UTF-8.
+        lines: that were read. malformed: of these, that are empty, too long or no UTF-8.
     """
 
     path: str
@@ -165,9 +176,10 @@ class TitleList:
         """
         try:
             for block in _blocks(self.path):
-                lines = block.split(b"\n")[:-1]
-                if self.lines == 0 and lines[0] == HEADER.encode():
-                    lines = lines[1:]
+                lines = block.replace(b"\r\n", b"\n").split(b"\n")[:-1]
+                if self.lines == 0:
+                    lines[0] = lines[0].removeprefix(BYTE_ORDER_MARK)
+                    lines = lines[1:] if lines[0] == HEADER.encode() else lines
                 self.lines += len(lines)
                 titles = [title for line in lines if (title := _decoded(line))]
                 self.malformed += len(lines) - len(titles)
@@ -180,14 +192,18 @@ class TitleList:
 
 
 def _decoded(line: bytes) -> str | None:
+    if len(line) > MOST_TITLE:
+        return None
     try:
-        return line.removesuffix(b"\r").decode()
+        return line.decode()
     except UnicodeDecodeError:
         return None
 
 
 def _blocks(path: str) -> Iterator[bytes]:
-    """A file's content in blocks of whole lines, each with its line break; endless lines are cut.
+    """A file's content in blocks of whole lines, each with its line break.
+
+    Of a line without an end, no more is kept than tells that it is too long.
 
     Raises:
         OSError: when it can't be read.
@@ -199,6 +215,6 @@ def _blocks(path: str) -> Iterator[bytes]:
             end = block.rfind(b"\n") + 1
             if end:
                 yield block[:end]
-            rest = block[end:][:MOST_LINE]
+            rest = block[end:][: 2 * MOST_TITLE]
     if rest:
         yield rest + b"\n"

@@ -25,6 +25,7 @@ BIGRAM_TOTALS = pa.schema(
     [("first", pa.string()), ("second", pa.string()), ("count", pa.int64()),
      ("first_count", pa.int64())]
 )  # fmt: skip
+FORMAT = 1  # raise with each change of what is added up
 TEMPORARY = "duckdb.tmp"  # the folder for what does not fit into memory
 BELOW = "below the threshold"
 BYTES_OF_WORD = 200  # in a join
@@ -145,6 +146,8 @@ class Store:
         except duckdb.Error as error:
             if failures:  # of what was read, not of the database
                 raise failures[0] from error
+            if isinstance(error, duckdb.ConversionException | duckdb.OutOfRangeException):
+                raise MetacurateError("counts add up to more than 2^63 - 1") from error
             raise MetacurateError(f"{self.folder}: {first_line(error)}") from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -161,8 +164,13 @@ class Store:
         """
         words = self.folder / f"{name}.words.parquet"
         bigrams = self.folder / f"{name}.bigrams.parquet"
-        if not bigrams.exists():  # which is written last
-            write_atomically(words, lambda path: self._add_up(parts, path, bigrams))
+        if not (words.exists() and bigrams.exists()):
+            self.progress.start("add up", len(parts), "parts")
+            write_atomically(
+                words,
+                lambda path: write_atomically(bigrams, partial(self._add_up, parts, path)),
+            )
+            self.progress.end()
         with self.connect() as connection:
             ((n_words, tokens),) = connection.rows(
                 f"SELECT count(*), coalesce(sum(count), 0)::BIGINT FROM {_table(words)}"  # noqa: S608
@@ -180,20 +188,15 @@ class Store:
             FROM totals LEFT JOIN (SELECT first, count FROM totals WHERE second IS NULL) AS words
             ON totals.first = words.first"""
 
-        def write(path: Path) -> None:
-            with (
-                pq.ParquetWriter(words, WORD_TOTALS, compression="zstd") as word_file,
-                pq.ParquetWriter(path, BIGRAM_TOTALS, compression="zstd") as bigram_file,
-            ):
-                for part in parts:
-                    with self.connect() as connection:
-                        connection.register("counted", NGRAMS, part())
-                        connection.each(query, partial(_write_totals, word_file, bigram_file))
-                    self.progress.advance(1)
-
-        self.progress.start("add up", len(parts), "parts")
-        write_atomically(bigrams, write)
-        self.progress.end()
+        with (
+            pq.ParquetWriter(words, WORD_TOTALS, compression="zstd") as word_file,
+            pq.ParquetWriter(bigrams, BIGRAM_TOTALS, compression="zstd") as bigram_file,
+        ):
+            for part in parts:
+                with self.connect() as connection:
+                    connection.register("counted", NGRAMS, part())
+                    connection.each(query, partial(_write_totals, word_file, bigram_file))
+                self.progress.advance(1)
 
     def rank_titles(
         self,

@@ -15,7 +15,7 @@ from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
 from metacurate.engine.storage import read_arrow, write_arrow
 from metacurate.errors import InputError
 from metacurate.metadata.buckets import join
-from metacurate.metadata.dump import BadPageError, Dump, read_pages
+from metacurate.metadata.dump import BadPageError, DamagedDumpError, Dump, read_pages
 from metacurate.metadata.ngrams import NgramCounter
 from metacurate.metadata.wikitext import plain_text
 from metacurate.pool.files import InputFile, identity_of, refuse_changed
@@ -25,9 +25,12 @@ from metacurate.schema import is_text
 
 TEXT = "text"  # the column of Parquet files
 FORMAT = 1  # raise with each change of what is counted
-HELD_BYTES = 64 << 20  # texts of a unit in memory, before they are counted
-BIGRAM_BYTES = 300  # of memory, for all that comes with a bigram
-LEAST_BIGRAMS = 1 << 17  # that are counted in memory before they are written
+HELD_BYTES = 96 << 20  # texts of a unit in memory, before they are counted: more than most have
+ROW_BYTES = 300  # of memory, for all that comes with a word or a bigram
+WORD_BYTES = 4  # of memory, for each byte of a word
+LEAST_MEMORY = 40 << 20  # bytes of counts, before they are written
+MOST_WORD_BYTES = 1 << 30  # of counts that are written together: Arrow's strings end at 2^31
+MOST_TOKENS = 1 << 31  # likewise: a bigram's count has 32 bits
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ class Tally:
             folder: for counts that don't fit into memory. memory: for counts, in bytes.
         """
         self._folder = folder
-        self._most = max(LEAST_BIGRAMS, memory // BIGRAM_BYTES)
+        self._memory = max(LEAST_MEMORY, memory)
         self._counter = _new_counter()
         self._tables: list[pa.Table] = []
 
@@ -121,7 +124,7 @@ class Tally:
             texts: strings in valid UTF-8.
         """
         self._counter.add(texts)
-        if self.full:
+        if self._is_full():
             self._tables.append(_spilled(self._counter.to_table(), self._folder))
             self._counter = _new_counter()
 
@@ -133,13 +136,17 @@ class Tally:
         """
         self._tables += other.tables()
 
-    @property
-    def full(self) -> bool:
-        """Whether there are too many counts for the memory."""
-        return self._counter.bigrams > self._most
+    def _is_full(self) -> bool:
+        counter = self._counter
+        rows = counter.words + counter.bigrams
+        return (
+            rows * ROW_BYTES + counter.word_bytes * WORD_BYTES > self._memory
+            or counter.word_bytes > MOST_WORD_BYTES
+            or counter.tokens > MOST_TOKENS
+        )
 
     @property
-    def left_memory(self) -> bool:
+    def spilled(self) -> bool:
         """Whether counts have gone to disk, or are taken over."""
         return bool(self._tables)
 
@@ -211,7 +218,11 @@ class NgramTask(Task):
     @property
     def full(self) -> bool:
         """Whether the counts should leave memory."""
-        return self._tally.left_memory
+        return self._tally.spilled
+
+    def clear(self) -> None:
+        """Begin again with nothing counted."""
+        self._tally = self._new()
 
     def partial(self) -> pa.Table:
         """The counts of all these units."""
@@ -256,6 +267,7 @@ class DumpTask(NgramTask):
         dump = self._dumps[unit.source]
         told = 0
         bad = 0
+        damage: str | None = None
         try:
             for page, size in read_pages(dump, unit):
                 share = size if dump.ending == "" else size // 4  # about, of the file's bytes
@@ -276,10 +288,11 @@ class DumpTask(NgramTask):
                 if reason is not None:
                     bad += 1
                     fates.error = fates.error or reason
-        except InputError as error:  # the pages before are good
-            fates.error = error.reason
+        except DamagedDumpError as error:  # the pages before are good
+            damage = str(error)
         if bad > 1:
             fates.error = f"{fates.error} (and {bad - 1} more like it)"
+        fates.error = "; ".join(filter(None, [damage, fates.error])) or None
         fates.invalid = bad
         refuse_changed(dump.path, dump.identity)
 

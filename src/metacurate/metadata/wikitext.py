@@ -3,6 +3,9 @@
 import re
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from metacurate.errors import MetacurateError, first_line
 
 LEFT_OUT = "\ufffc"  # stands where something was left out amid a line, so that it parts words
@@ -13,8 +16,12 @@ INVISIBLE_TAGS = {
 }  # fmt: skip
 PARTING_TAGS = {"br", "hr", "p", "div", "li", "dt", "dd", "ul", "ol", "dl", "blockquote", "center"}
 JOINED_TAGS = {"ref", "references", "templatestyles", "indicator"}  # they stand behind a word
-MOST_UNCLOSED = 2_000  # the parser's time grows with the square of what is opened and not closed
-PAIRS = (("[", "]"), ("{{", "}}"), ("{|", "|}"), ("<!--", "-->"), ("<ref", "</ref"))
+MOST_TEXT = 4_000_000  # characters; MediaWiki's own limit is 2 MB
+MOST_OPEN = 400  # the parser's time grows with the square of what is opened and not closed
+VOID_TAGS = "br|hr|li|dd|dt|td|tr|th|wbr|img"  # need no end, and cost no more without
+MARKS = re.compile(
+    rf"(?P<open><!--|<(?!(?:{VOID_TAGS})\b)[a-zA-Z][^<>]*(?<!/)>)|-->|</[a-zA-Z]", re.IGNORECASE
+)
 
 _SWITCH = re.compile(r"__[A-Z]{3,}__")  # __TOC__, __NOINDEX__
 _LEADING_COLON = re.compile(r"^[:*#;\s]+", re.MULTILINE)
@@ -49,10 +56,10 @@ def plain_text(source: str, link_prefixes: frozenset[str] = frozenset()) -> str:
         raise MetacurateError(
             'wikitext is parsed by mwparserfromhell: pip install "metacurate[metadata]"'
         ) from error
-    for opener, closer in PAIRS:
-        unclosed = source.count(opener) - source.count(closer) - source.count("/>")
-        if unclosed > MOST_UNCLOSED:
-            raise ValueError(f"{unclosed:,} times {opener!r} is not closed")
+    if len(source) > MOST_TEXT:
+        raise ValueError(f"it has more than {MOST_TEXT:,} characters")
+    if (depth := most_open(source)) > MOST_OPEN:
+        raise ValueError(f"{depth:,} brackets, braces or tags are open at once")
     try:
         code = mwparserfromhell.parse(source, skip_style_tags=True)
     except (ParserError, RecursionError) as error:
@@ -62,6 +69,26 @@ def plain_text(source: str, link_prefixes: frozenset[str] = frozenset()) -> str:
     text = _SWITCH.sub("", "".join(parts)).replace("'''", "").replace("''", "")
     lines = _EMPTY.sub("", _LEADING_COLON.sub("", text))
     return "\n".join(line.strip() for line in lines.split("\n") if line.strip())
+
+
+def most_open(source: str) -> int:
+    """How many brackets, braces, angle brackets or tags are open at once, at the most.
+
+    Args:
+        source: wikitext.
+    """
+    data = np.frombuffer(source.encode(), np.uint8)
+    steps = [(data == ord(left)) * 1 - (data == ord(right)) for left, right in ("[]", "{}", "<>")]
+    steps.append(np.array([1 if found["open"] else -1 for found in MARKS.finditer(source)], int))
+    return max(_depth(one) for one in steps)
+
+
+def _depth(steps: npt.NDArray[np.int64]) -> int:
+    """The largest rise of a running sum above its lowest value before."""
+    if not len(steps):
+        return 0
+    sums = np.concatenate([[0], np.cumsum(steps)])
+    return int((sums - np.minimum.accumulate(sums)).max())
 
 
 def _collect(code: Any, parts: list[str], prefixes: frozenset[str]) -> None:

@@ -34,6 +34,10 @@ OTHER_KINDS = {
 }  # by their first bytes
 
 
+class DamagedError(OSError):
+    """The content of a compressed file is damaged, or cut short; the storage is not to blame."""
+
+
 def refuse_other_kinds(beginning: bytes) -> None:
     """Refuse a file that is no text of UTF-8, and no tar.
 
@@ -59,8 +63,8 @@ def open_stream(path: str, *, by_content: bool = False) -> pa.NativeFile:
         by_content: also decompress a file of another ending that begins as a compressed one.
 
     Returns:
-        A readable stream. Its reads raise OSError, whose message is one line, where a compressed
-        file is empty, cut short or damaged, followed by garbage, or not compressed at all.
+        A readable stream. Its reads raise DamagedError, an OSError whose message is one line, where
+        a compressed file is empty, cut short or damaged, followed by garbage, or not compressed.
 
     Raises:
         OSError: when the file can't be opened.
@@ -77,11 +81,11 @@ def open_stream(path: str, *, by_content: bool = False) -> pa.NativeFile:
     if kind is None:
         return stream
     if not beginning:
-        raise OSError("the file is empty")
+        raise DamagedError("the file is empty")
     if len(beginning) < 4:
-        raise OSError(f"the {kind} stream is cut short")
+        raise DamagedError(f"the {kind} stream is cut short")
     if not beginning.startswith(MAGICS[kind]):
-        raise OSError(f"is not {kind} by its content")
+        raise DamagedError(f"is not {kind} by its content")
     content: Any
     if kind == "gzip":  # Arrow's would refuse padding, and can't tell garbage from damage
         content = gzip.GzipFile(fileobj=stream)
@@ -116,17 +120,19 @@ class _Decompressed(io.RawIOBase):
         """Some bytes, at most `size`; none at the end.
 
         Raises:
-            OSError: when the file is cut short, damaged, or has more behind it.
+            DamagedError: when the file is cut short, damaged, or has more behind it.
+            OSError: when it can't be read.
         """
         try:
             content: bytes = self._content.read(size)
         except (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError) as error:
-            raise OSError(self._reason(first_line(error))) from error
+            raise DamagedError(self._reason(first_line(error))) from error
         except OSError as error:  # Arrow's of zstd, or the storage's
             message = first_line(error)
             of_data = "ZSTD", "Truncated", "Invalid data stream"  # and not of the storage
-            told = self._reason(message) if any(part in message for part in of_data) else message
-            raise OSError(told) from error
+            if any(part in message for part in of_data):
+                raise DamagedError(self._reason(message)) from error
+            raise OSError(message) from error
         return content
 
     def _reason(self, message: str) -> str:
