@@ -102,7 +102,7 @@ def test_a_process_that_does_not_hear_is_ended(
 ) -> None:
     monkeypatch.setattr(local, "GRACE", 0.5)
     items = [tmp_path / "first", tmp_path / "deaf"]
-    results = map_processes(first_or_deaf, items, 2, print)
+    results: Any = map_processes(first_or_deaf, items, 2, print)
     assert next(results) == "first"
     while not items[1].exists():
         time.sleep(0.01)

@@ -108,6 +108,13 @@ def test_spaced_entries_match_in_mode_paper() -> None:
     assert found == [[0, 1, 2, 4], [3]]
 
 
+def test_spaced_punctuation_is_punctuation_and_variants_are_spaced_once() -> None:
+    titles = source("title", [".", "!", " ", "st. louis"])
+    metadata, (taken, _) = assemble([titles], 10, spaced=True, case_variants=True)
+    assert metadata.entries.to_pylist() == ["st .  louis", "St .  louis", "St .  Louis"]
+    assert taken.dropped == {"punctuation": 2, "empty": 1}
+
+
 def test_entries_that_can_never_match_are_left_out_and_others_take_their_place() -> None:
     names = ["st. louis", "a,b", "hot dog", "x\ty", "fox"]
     metadata, (taken,) = assemble([source("s", names, 2)], 10, drop_unmatchable=True)

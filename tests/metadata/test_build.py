@@ -300,6 +300,9 @@ def test_titles_of_a_list_alone(tmp_path: Path) -> None:
         ({"wordnet": "w", "unigrams": -1}, "--unigrams -1"),
         ({"wordnet": "w", "title_min_views": -1}, "--title-min-views -1"),
         ({"wordnet": "w", "bigram_min_pmi": float("nan")}, "--bigram-min-pmi nan"),
+        ({"wordnet": "w", "bigram_min_pmi": float("-inf")}, "--bigram-min-pmi -inf"),
+        ({"wordnet": "w", "limit": 2**32}, "--limit 4294967296"),
+        ({"wordnet": "w", "hour_min_views": 2**63}, "--hour-min-views"),
         ({"wordnet": "/no/such"}, "/no/such: no such file or folder"),
         ({"wikipedia": ("/no/such",)}, "/no/such: no such file or folder"),
         ({"pageviews": ("/no/such",)}, "/no/such: no such file or folder"),
@@ -367,6 +370,34 @@ def test_broken_text(name: str, tmp_path: Path) -> None:
         assert source_of(report, "unigram")["counted"]["texts"] > len(whole)
     else:
         assert entries == expected_entries(whole)
+
+
+def test_when_nothing_can_be_read_nothing_is_skipped(tmp_path: Path) -> None:
+    for name, content in (("a.xml", b"<html/>"), ("a.parquet", b"PAR1"), ("pageviews-1.gz", b"x")):
+        (tmp_path / name).write_bytes(content)
+        source = "pageviews" if name.startswith("page") else "wikipedia"
+        with pytest.raises((CorruptInputError, InputError), match=name):
+            build(tmp_path / "m.parquet", **{source: (str(tmp_path / name),)}, on_error="skip")
+
+
+def test_what_is_skipped_is_told(tmp_path: Path) -> None:
+    for i in range(30):
+        (tmp_path / f"bad{i}.parquet").write_bytes(b"PAR1")
+    write_text(tmp_path / "good.parquet", TEXTS)
+    with pytest.raises(CorruptInputError, match=r"and 10 more$"):
+        build(tmp_path / "m.parquet", wikipedia=(str(tmp_path),))
+    report = build(tmp_path / "m.parquet", wikipedia=(str(tmp_path),), on_error="skip")
+    for name in ("unigram", "bigram"):
+        assert len(source_of(report, name)["errors"]) == 30
+        assert "bad7.parquet: not a whole Parquet file" in str(source_of(report, name)["errors"])
+
+
+def test_a_list_among_its_inputs_is_no_input(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.parquet", TEXTS)
+    reports = [build(tmp_path / "m.parquet", wikipedia=(str(tmp_path),)) for _ in range(2)]
+    assert reports[0] == reports[1]
+    with pytest.raises(UsageError, match="holds no text"):
+        build(tmp_path / "m.parquet", wikipedia=(str(tmp_path / "m.parquet"),))
 
 
 def test_rows_that_are_no_utf8(tmp_path: Path) -> None:

@@ -79,6 +79,13 @@ def test_nothing_to_count(texts: list[str | None]) -> None:
     assert counted(pa.array(texts, pa.string())) == Counted({}, {})
 
 
+def test_what_was_counted() -> None:
+    counter = NgramCounter()
+    counter.add(["the red fox", "the den"])
+    found = (counter.texts, counter.words, counter.bigrams, counter.tokens, counter.word_bytes)
+    assert found == (2, 4, 3, 5, len("theredfoxden"))
+
+
 def test_a_long_text_and_long_words() -> None:
     words = [f"w{i % 5000}" for i in range(200_000)]
     text = " ".join(["x" * 3_000_000, *words, "x" * 3_000_000])

@@ -1,6 +1,7 @@
 """Page views are added up by the paper's rules, and lists of titles are read."""
 
 import gzip
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from metacurate.engine.progress import Silent
 from metacurate.engine.run import run
+from metacurate.engine.stage import Watch
 from metacurate.engine.storage import arrow_batches
 from metacurate.errors import InputError
 from metacurate.metadata import titles as titles_module
@@ -24,7 +26,8 @@ en Talk:Red_fox 60 0
 en Caf\u00e9_au_lait 51 0
 """
 JUNK = ["", "en", "en Red_fox", "en Red_fox many 0", "en Red_fox 60", "en Red fox 60 0",
-    "en Red_fox -60 0", "en Red_fox 60 0 0", "  ", f"en Red_fox {10**30} 0"]  # fmt: skip
+    "en Red_fox -60 0", "en Red_fox 60 0 0", "  ", f"en Red_fox {10**13} 0",
+    f"en {'x' * 1025} 60 0"]  # fmt: skip
 
 
 def write_hour(path: Path, text: str | bytes) -> Path:
@@ -78,13 +81,7 @@ def test_without_a_line_break_at_the_end_and_in_small_blocks(
     hour = write_hour(tmp_path / "pageviews-0.gz", HOUR.removesuffix("\n"))
     monkeypatch.setattr(titles_module, "BLOCK", 5)
     stage = PageviewStage.open([str(hour)], "en", 50)
-    from metacurate.engine.stage import Watch
-
-    class Never:
-        def is_set(self) -> bool:
-            return False
-
-    task = stage.task(tmp_path, Watch(Never(), lambda _: None))
+    task = stage.task(tmp_path, Watch(threading.Event(), print))
     (unit,) = stage.units()
     record = task.process(unit)
     assert (record.rows_read, record.invalid) == (7, 0)
@@ -124,6 +121,31 @@ def test_a_list_of_titles(tmp_path: Path) -> None:
     entries, titles = listed(path)
     assert entries == ["Red fox", "!", "Caf\u00e9", "A:b"]
     assert (titles.lines, titles.malformed) == (6, 2)
+
+
+def test_lines_that_are_no_titles_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "titles"
+    path.write_bytes(b"Red_fox\n" + b"x" * 5_000_000 + b"\nDen\n" + b"y" * 1025 + b"\n")
+    entries, titles = listed(path)
+    assert entries == ["Red fox", "Den"]
+    assert (titles.lines, titles.malformed) == (4, 2)
+
+
+def test_a_header_is_known_whatever_ends_lines(tmp_path: Path) -> None:
+    (tmp_path / "titles").write_bytes(b"\xef\xbb\xbfpage_title\r\nRed_fox\r\n")
+    assert listed(tmp_path / "titles")[0] == ["Red fox"]
+
+
+def test_many_titles_are_recorded_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(titles_module, "MOST_TITLES", 2)
+    task = PageviewStage.open([], "en", 1).task(tmp_path, Watch(threading.Event(), print))
+    hour = write_hour(tmp_path / "pageviews-0.gz", HOUR)
+    (unit,) = PageviewStage.open([str(hour)], "en", 1).units()
+    task.process(unit)
+    full = [task.full]
+    task.clear()
+    assert [*full, task.full] == [True, False]
+    assert len(task.partial()) == 0
 
 
 def test_a_list_without_a_header_plain(tmp_path: Path) -> None:

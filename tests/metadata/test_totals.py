@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metacurate.engine.storage import write_arrow
-from metacurate.errors import InputError
+from metacurate.errors import InputError, MetacurateError
 from metacurate.metadata import totals
 from metacurate.metadata.buckets import BUCKETS, cut, join
 from metacurate.metadata.ngrams import NgramCounter, least_association
@@ -166,6 +166,20 @@ def test_a_run_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^list.tsv: is cut short$"):
         store.add_up("t", [broken])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_totals_of_which_one_is_lost_are_made_again(tmp_path: Path) -> None:
+    store = Store(tmp_path, MEMORY, 1)
+    first = store.add_up("t", [lambda: rows(("a", None, 4), ("a", "a", 1))])
+    for path in (first.words_file, first.bigrams_file):
+        path.unlink()
+        assert store.add_up("t", [lambda: rows(("a", None, 4), ("a", "a", 1))]) == first
+
+
+def test_counts_that_add_up_to_too_much(tmp_path: Path) -> None:
+    most = 2**63 - 1
+    with pytest.raises(MetacurateError, match="add up to more than 2"):
+        Store(tmp_path, MEMORY, 1).add_up("t", [lambda: rows(("a", None, most), ("a", None, 1))])
 
 
 def test_large_counts_are_exact(tmp_path: Path) -> None:

@@ -31,11 +31,11 @@ def build(
         ),
     ] = None,
     unigram_counts: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--unigram-counts", help="A list of words and counts, in place of text."),
     ] = None,
     bigram_counts: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--bigram-counts", help="A list of two words and counts, beside the former."),
     ] = None,
     pageviews: Annotated[
@@ -43,7 +43,7 @@ def build(
         typer.Option("--pageviews", help="Hourly pageviews-*.gz; files, folders, globs."),
     ] = None,
     title_list: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--title-list",
             help="all-titles-in-ns0: with --pageviews, titles that are not in it are left out; "
@@ -137,13 +137,10 @@ def build(
     from metacurate.metadata.build import build_metadata, parse_size
     from metacurate.metadata.recipe import Recipe
 
-    def text(path: Path | None) -> str | None:
-        return None if path is None else str(path)
-
     recipe = Recipe(
-        wordnet=text(wordnet), wikipedia=tuple(wikipedia or ()),
-        unigram_counts=text(unigram_counts), bigram_counts=text(bigram_counts),
-        pageviews=tuple(pageviews or ()), title_list=text(title_list),
+        wordnet=None if wordnet is None else str(wordnet), wikipedia=tuple(wikipedia or ()),
+        unigram_counts=unigram_counts, bigram_counts=bigram_counts,
+        pageviews=tuple(pageviews or ()), title_list=title_list,
         unigram_min_count=unigram_min_count, unigrams=unigrams, bigram_min_pmi=bigram_min_pmi,
         bigram_min_count=bigram_min_count, bigrams=bigrams, title_min_views=title_min_views,
         titles=titles, hour_min_views=hour_min_views, project=project, limit=limit, spaced=spaced,
@@ -187,6 +184,8 @@ def print_report(report: dict[str, Any], title: str) -> None:
     for counted, names in told.items():
         if counted:
             typer.echo(printable(f"{', '.join(names)}: {counted}"))
+    for error in dict.fromkeys(e for source in report["sources"] for e in source["errors"]):
+        typer.echo(printable(f"skipped: {error}"))
     typer.echo(f"digest {report['digest']}")
 
 
@@ -195,7 +194,11 @@ def _inputs(report: dict[str, Any]) -> list[tuple[str, ...]]:
     readers: dict[tuple[str, str, str], list[str]] = {}
     for source in report["sources"]:
         for one in source["inputs"]:
-            key = (one["file"], one["sha256"][:SHOWN_DIGITS], source["licence"] or "")
+            key = (
+                one["file"],
+                (one["sha256"] or "can't be read")[:SHOWN_DIGITS],
+                source["licence"] or "",
+            )
             readers.setdefault(key, []).append(source["source"])
     rows: list[tuple[str, ...]] = []
     for (file, sha256, licence), names in readers.items():

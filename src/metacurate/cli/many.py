@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import typer
 from typer.core import TyperCommand
 
 
@@ -19,7 +20,9 @@ class ManyValues(TyperCommand):
         }  # fmt: skip
         spread: list[str] = []
         name: str | None = None
-        for word in args:
+        for word in [*args, "--"]:
+            if word.startswith("-") and name is not None and spread[-1] == name:
+                raise typer.BadParameter("a value is missing", ctx, param_hint=f"'{name}'")
             if word.startswith("-"):
                 name = word if word in repeatable else None
                 spread.append(word)
@@ -27,4 +30,4 @@ class ManyValues(TyperCommand):
                 spread += [name, word]
             else:
                 spread.append(word)
-        return super().parse_args(ctx, spread)
+        return super().parse_args(ctx, spread[:-1])

@@ -5,9 +5,9 @@ import platform
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -193,7 +193,14 @@ def _drop_empty(out: Path) -> None:
             out.rmdir()
 
 
-def versions() -> dict[str, str]:
-    """Versions of metacurate, Python, and the libraries that results pass through."""
+def versions(*more: str) -> dict[str, str]:
+    """Versions of metacurate, Python, and the libraries that results pass through.
+
+    Args:
+        *more: names of others, where they are installed.
+    """
     libraries = {name: version(name) for name in ("numba", "numpy", "pyarrow")}
+    for name in more:
+        with suppress(PackageNotFoundError):
+            libraries[name] = version(name)
     return {"metacurate": __version__, "python": platform.python_version(), **libraries}

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 MEMORY = 4 << 30  # bytes
 LEAST_MEMORY = 700_000_000
+MOST_MEMORY = 2**50
 ENDINGS = (".parquet", ".json", ".txt")
 
 
@@ -79,7 +80,7 @@ def build_metadata(
     if memory < LEAST_MEMORY:
         raise UsageError(f"--memory {memory:,} bytes are too few: at least 700MB are needed")
     wanted, affordable = check_workers(workers), affordable_workers(memory)
-    if wanted > affordable:
+    if recipe.counts_files and wanted > affordable:
         log.info("%d workers, since --memory leaves room for no more", affordable)
     folder = build_folder(path) if recipe.counts_files else None
     configuration = {"command": "metadata build", "pool": [path.stem], **recipe.to_json()}
@@ -87,7 +88,7 @@ def build_metadata(
         folder, configuration, workers=min(wanted, affordable), on_error=on_error,
         progress=progress, shards=False,
     ) as space:  # fmt: skip
-        candidates = Candidates(recipe, space, memory)
+        candidates = Candidates(recipe, space, memory, (path, build_folder(path)))
         space.claim()
         sources = candidates.sources()
         metadata, taken = assemble(
@@ -120,7 +121,7 @@ def _report(
         "drop_unmatchable": recipe.drop_unmatchable,
         "case_variants": recipe.case_variants,
         "sources": sources,
-        "versions": versions(),
+        "versions": versions("duckdb", "mwparserfromhell"),
     }
 
 
@@ -158,4 +159,7 @@ def parse_size(text: str) -> int:
         raise UsageError(f"{text!r} is no size: give one as 800MB or 4GB")
     number, prefix, binary = found.groups()
     power = 0 if prefix is None else 1 + "KMGT".index(prefix)
-    return int(float(number) * (1024 if binary else 1000) ** power)
+    size = float(number) * (1024 if binary else 1000) ** power
+    if size > MOST_MEMORY:
+        raise UsageError(f"{text!r} is more memory than any machine has")
+    return int(size)

@@ -5,12 +5,15 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import fsspec
 import pyarrow as pa
 
+from metacurate.engine.run import CorruptInputError, Outcome
+from metacurate.engine.stage import UnitRecord
 from metacurate.engine.storage import arrow_batches, write_json
 from metacurate.engine.workspace import Workspace
 from metacurate.errors import InputError, UsageError, first_line
@@ -65,6 +68,7 @@ class Origin:
         inputs: name, size in bytes and SHA-256 of each file.
         counted: numbers of what was read: texts, words, lines.
         selection: thresholds and sizes in force.
+        errors: what could not be read, and was to be skipped: a line each.
     """
 
     licence: str | None = None
@@ -72,6 +76,7 @@ class Origin:
     inputs: list[dict[str, Any]] = field(default_factory=list)
     counted: dict[str, Any] = field(default_factory=dict)
     selection: dict[str, Any] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
 
 
 class Candidates:
@@ -81,11 +86,14 @@ class Candidates:
         origins: of each source, by its name; complete once all are ranked.
     """
 
-    def __init__(self, recipe: Recipe, space: Workspace, memory: int) -> None:
+    def __init__(
+        self, recipe: Recipe, space: Workspace, memory: int, outputs: Sequence[Path]
+    ) -> None:
         """Find all inputs; nothing is read yet.
 
         Args:
             recipe: what to read. space: where counts are kept. memory: in all, in bytes.
+            outputs: files and folders that are no inputs, though they may lie among them.
 
         Raises:
             UsageError: when there are no such files.
@@ -95,8 +103,10 @@ class Candidates:
         self._memory = memory - BASE_MEMORY
         for_totals = int(self._memory * DUCKDB_SHARE)
         self._store = Store(space.folder, for_totals, space.workers, space.progress)
-        self._texts = _list(recipe.wikipedia, _is_text, "text: .parquet, .xml, .xml.bz2")
-        self._hours = _list(recipe.pageviews, _is_pageviews, "page views: pageviews-*.gz")
+        kinds = "text: .parquet, .xml, .xml.bz2"
+        self._texts = _list(recipe.wikipedia, _is_text, kinds, outputs)
+        kinds = "page views: pageviews-*.gz"
+        self._hours = _list(recipe.pageviews, _is_pageviews, kinds, outputs)
         for path in (recipe.unigram_counts, recipe.bigram_counts, recipe.title_list):
             if path is not None:
                 _find(path)
@@ -142,16 +152,20 @@ class Candidates:
             stages.append(DumpStage(tuple(map(open_dump, dumps)), each - PROCESS_MEMORY))
         origin = Origin(*WIKIPEDIA)
         partials: list[Path] = []
+        records: list[UnitRecord] = []
         names: list[str] = []
         for stage in stages:
             outcome = self._space.run(stage)
             partials += outcome.partials
             names.append(stage.key)
+            origin.errors += _errors(outcome)
+            records += outcome.records
             for record in outcome.records:
                 names.append(f"{record.unit} {record.failed} {record.error}")
                 numbers = (record.rows_read, record.invalid, record.filtered)
                 for key, number in zip(("texts", "invalid", "no_articles"), numbers, strict=True):
                     origin.counted[key] = origin.counted.get(key, 0) + number
+        _refuse_nothing("text", records)
         origin.inputs = self._hash(paths)
         totals = self._add_up(names, cut(partials, self._store.memory // BYTES_OF_ROW))
         return self._rank(totals, origin, origin, with_bigrams=True)
@@ -210,6 +224,8 @@ class Candidates:
             stage = PageviewStage.open(self._hours, recipe.project, recipe.hour_min_views)
             outcome = self._space.run(stage)
             views = outcome.partials
+            _refuse_nothing(stage.name, outcome.records)
+            origin.errors = _errors(outcome)
             origin.counted = {
                 "lines": sum(record.rows_read for record in outcome.records),
                 "malformed": sum(record.invalid for record in outcome.records),
@@ -260,7 +276,9 @@ class Candidates:
         if todo:
             progress.start("hash", sum(found[path][1] for path in todo), "bytes")
             with ThreadPoolExecutor(self._space.workers) as pool:
-                digests = list(pool.map(lambda path: _digest(path, progress.advance), todo))
+                skip = self._space.on_error == "skip"
+                hashing = partial(_digest, advance=progress.advance, skip=skip)
+                digests = list(pool.map(hashing, todo))
             progress.end()
             known.update({p: [found[p][0], d] for p, d in zip(todo, digests, strict=True)})
             write_json(known_path, known)
@@ -327,8 +345,33 @@ def _threshold(given: Any, size: int | None, default: Any) -> Any:
     return default if given is None and size is None else given
 
 
-def _list(named: Sequence[str], known: Callable[[str], bool], kinds: str) -> list[str]:
-    return list_files(named, known, kinds) if named else []
+def _list(
+    named: Sequence[str], known: Callable[[str], bool], kinds: str, outputs: Sequence[Path]
+) -> list[str]:
+    """Files that are named, without those that an earlier build has left among them."""
+    if not named:
+        return []
+    places = [str(place.resolve()) for place in outputs]
+
+    def is_output(path: str) -> bool:
+        real = "" if "://" in path else str(Path(path).resolve())
+        return any(real == place or real.startswith(f"{place}/") for place in places)
+
+    found = [path for path in list_files(named, known, kinds) if not is_output(path)]
+    if not found:
+        raise UsageError(f"{', '.join(named)}: holds no {kinds}")
+    return found
+
+
+def _errors(outcome: Outcome) -> list[str]:
+    lines = (f"{r.source.rsplit('/', 1)[-1]}: {r.error}" for r in outcome.errors)
+    return list(dict.fromkeys(lines))
+
+
+def _refuse_nothing(name: str, records: Sequence[UnitRecord]) -> None:
+    """Refuse to go on with no input at all, whatever is to be skipped."""
+    if all(record.failed for record in records):
+        raise CorruptInputError(name, records)
 
 
 def _find(path: str) -> None:
@@ -346,7 +389,8 @@ def _is_pageviews(path: str) -> bool:
     return path.rsplit("/", 1)[-1].startswith("pageviews-")
 
 
-def _digest(path: str, advance: Callable[[int], None]) -> str:
+def _digest(path: str, advance: Callable[[int], None], *, skip: bool) -> str | None:
+    """SHA-256 of a file; None where it can't be read, and that may be."""
     digest = hashlib.sha256()
     try:
         with fsspec.open(path, "rb") as file:
@@ -354,5 +398,7 @@ def _digest(path: str, advance: Callable[[int], None]) -> str:
                 digest.update(content)
                 advance(len(content))
     except OSError as error:
+        if skip:
+            return None
         raise InputError(path, f"can't be read: {first_line(error)}") from error
     return digest.hexdigest()

@@ -1,5 +1,6 @@
 """What metadata is built of, and how much of each source is taken."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -10,6 +11,8 @@ UNIGRAM_MIN_COUNT = 100
 BIGRAM_MIN_PMI = 30.0
 TITLE_MIN_VIEWS = 70
 HOUR_MIN_VIEWS = 50
+MOST_ENTRIES = 2**32 - 1  # an entry's id has 32 bits
+MOST_COUNT = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -96,13 +99,13 @@ class Recipe:
             )
         for flag in ("unigrams", "bigrams", "titles"):
             size = getattr(self, flag)
-            if size is not None and size < 0:
-                raise UsageError(f"--{flag} {size}: a number of entries is 0 or more")
+            if size is not None and not 0 <= size <= MOST_ENTRIES:
+                raise UsageError(f"--{flag} {size}: a number of entries is 0 to {MOST_ENTRIES:,}")
         for flag in ("unigram_min_count", "bigram_min_count", "title_min_views", "hour_min_views"):
             least = getattr(self, flag)
-            if least is not None and least < 0:
-                raise UsageError(f"--{flag.replace('_', '-')} {least}: a count is 0 or more")
-        if self.bigram_min_pmi is not None and not self.bigram_min_pmi < float("inf"):
+            if least is not None and not 0 <= least <= MOST_COUNT:
+                raise UsageError(f"--{flag.replace('_', '-')} {least}: a count is 0 to 2^63 - 1")
+        if self.bigram_min_pmi is not None and not math.isfinite(self.bigram_min_pmi):
             raise UsageError(f"--bigram-min-pmi {self.bigram_min_pmi}: not a number of bits")
-        if self.limit < 1:
-            raise UsageError(f"--limit {self.limit}: at least 1 entry is needed")
+        if not 1 <= self.limit <= MOST_ENTRIES:
+            raise UsageError(f"--limit {self.limit}: a list has 1 to {MOST_ENTRIES:,} entries")

@@ -17,7 +17,7 @@ from metacurate.errors import InputError
 from metacurate.metadata.buckets import join
 from metacurate.metadata.dump import BadPageError, DamagedDumpError, Dump, read_pages
 from metacurate.metadata.ngrams import NgramCounter
-from metacurate.metadata.wikitext import plain_text
+from metacurate.metadata.wikitext import parser_version, plain_text
 from metacurate.pool.files import InputFile, identity_of, refuse_changed
 from metacurate.pool.reader import Reader, valid_texts
 from metacurate.pool.tables import Pool, column_type, read_footer
@@ -76,8 +76,8 @@ class DumpStage(Stage):
     runs_in: Literal["threads", "processes"] = "processes"
 
     def configuration(self) -> dict[str, Any]:
-        """How texts are cut."""
-        return {"format": FORMAT}
+        """How texts are cut, and wikitext parsed."""
+        return {"format": FORMAT, "parser": parser_version()}
 
     def units(self) -> Sequence[Unit]:
         """Ranges of bytes."""

@@ -1,6 +1,7 @@
 """Plain text of wikitext: what a reader of the page sees of its sentences, for counting words."""
 
 import re
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy.typing as npt
 
 from metacurate.errors import MetacurateError, first_line
 
+MISSING = 'wikitext is parsed by mwparserfromhell: pip install "metacurate[metadata]"'
 LEFT_OUT = "\ufffc"  # stands where something was left out amid a line, so that it parts words
 INVISIBLE_TAGS = {
     "ref", "references", "table", "gallery", "imagemap", "timeline", "math", "chem", "ce", "score",
@@ -27,6 +29,18 @@ _SWITCH = re.compile(r"__[A-Z]{3,}__")  # __TOC__, __NOINDEX__
 _LEADING_COLON = re.compile(r"^[:*#;\s]+", re.MULTILINE)
 _EMPTY = re.compile(rf"^[\s{LEFT_OUT}:*#;|]*$\n?", re.MULTILINE)
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]+)*")  # before a colon: the page in another language
+
+
+def parser_version() -> str:
+    """The version of the parser, which decides what is left of a page.
+
+    Raises:
+        MetacurateError: when mwparserfromhell, of the extra `metadata`, is missing.
+    """
+    try:
+        return version("mwparserfromhell")
+    except PackageNotFoundError as error:
+        raise MetacurateError(MISSING) from error
 
 
 def plain_text(source: str, link_prefixes: frozenset[str] = frozenset()) -> str:
@@ -53,9 +67,7 @@ def plain_text(source: str, link_prefixes: frozenset[str] = frozenset()) -> str:
         import mwparserfromhell
         from mwparserfromhell.parser import ParserError
     except ImportError as error:
-        raise MetacurateError(
-            'wikitext is parsed by mwparserfromhell: pip install "metacurate[metadata]"'
-        ) from error
+        raise MetacurateError(MISSING) from error
     if len(source) > MOST_TEXT:
         raise ValueError(f"it has more than {MOST_TEXT:,} characters")
     if (depth := most_open(source)) > MOST_OPEN:
