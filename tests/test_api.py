@@ -10,7 +10,10 @@ import metacurate as mc
 NAMES = ["Balance", "Matcher", "Metadata", "__version__", "count", "curate", "draws"]
 
 HEAVY = {"numba", "llvmlite", "pyarrow.compute", "pyarrow.parquet", "scipy"}
-OPTIONAL = {"pandas", "altair", "vl_convert", "duckdb", "torch", "wordfreq"}
+OPTIONAL = {
+    "pandas", "altair", "vl_convert", "duckdb", "torch", "wordfreq", "requests", "defusedxml",
+    "mwparserfromhell",
+}  # fmt: skip
 
 SHOW_MODULES = "import sys; print('modules', *sys.modules)"
 HELP = """
@@ -49,6 +52,7 @@ def test_no_other_name_is_there() -> None:
             pytest.param(HELP.format(arguments=arguments), id=" ".join(arguments))
             for arguments in (
                 ["--help"], ["--version"], ["curate", "--help"], ["metadata", "info", "--help"],
+                ["metadata", "build", "--help"], ["metadata", "fetch", "--help"],
             )
         ),
     ],

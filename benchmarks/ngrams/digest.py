@@ -1,17 +1,22 @@
-"""A digest of counts and of PMI, by which answers are compared."""
+"""Digests of counts and of PMI, by which answers are compared."""
 
 import hashlib
 from collections.abc import Mapping
 
 
-def digest(
+def digests(
     words: Mapping[str, int], bigrams: Mapping[tuple[str, str], int],
     pmi: Mapping[tuple[str, str], float],
-) -> str:  # fmt: skip
-    """Hash all counts, and PMI to 9 places behind the point."""
-    hashed = hashlib.sha256()
+) -> dict[str, str]:  # fmt: skip
+    """Hash all counts, and PMI to 4 places: logarithms of quotients and their differences differ.
+
+    Returns:
+        counts and pmi, in hex.
+    """
+    counts, pmis = hashlib.sha256(), hashlib.sha256()
     for word in sorted(words):
-        hashed.update(f"{word}\t{words[word]}\n".encode())
+        counts.update(f"{word}\t{words[word]}\n".encode())
     for pair in sorted(bigrams):
-        hashed.update(f"{pair}\t{bigrams[pair]}\t{pmi[pair]:.9f}\n".encode())
-    return hashed.hexdigest()
+        counts.update(f"{pair}\t{bigrams[pair]}\n".encode())
+        pmis.update(f"{pair}\t{round(pmi[pair], 4) + 0.0}\n".encode())  # no -0.0
+    return {"counts": counts.hexdigest(), "pmi": pmis.hexdigest()}

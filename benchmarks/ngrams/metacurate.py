@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.fresh import Figures, answer, peak_memory, seconds
 from benchmarks.ngrams.corpus import corpus_path
-from benchmarks.ngrams.digest import digest
+from benchmarks.ngrams.digest import digests
 from metacurate import __version__
 from metacurate.metadata.ngrams import NgramCounter
 
@@ -41,7 +41,7 @@ def main(megabytes: int) -> Figures:
     }
     return {
         "seconds": time, "memory": peak_memory(), "words": total, "version": __version__,
-        "answer": digest(words, bigrams, pmi),
+        **digests(words, bigrams, pmi),
     }  # fmt: skip
 
 

@@ -1,26 +1,22 @@
 """The candidates of each source of a recipe: what is read and counted, and how it is ranked."""
 
 import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import fsspec
 import pyarrow as pa
 
 from metacurate.engine.run import CorruptInputError, Outcome
 from metacurate.engine.stage import UnitRecord
-from metacurate.engine.storage import arrow_batches, write_json
+from metacurate.engine.storage import arrow_batches
 from metacurate.engine.workspace import Workspace
-from metacurate.errors import InputError, UsageError, first_line
 from metacurate.metadata.assemble import Source, listed
 from metacurate.metadata.buckets import Part, cut
 from metacurate.metadata.counted import read_counted
 from metacurate.metadata.dump import DUMP_NAME, open_dump
+from metacurate.metadata.inputs import hash_files, list_inputs, require_file
 from metacurate.metadata.ngrams import least_association
 from metacurate.metadata.recipe import (
     BIGRAM_MIN_PMI,
@@ -32,7 +28,6 @@ from metacurate.metadata.titles import PageviewStage, TitleList
 from metacurate.metadata.totals import FORMAT, NgramTotals, Ranking, Store
 from metacurate.metadata.wikipedia import DumpStage, TextStage, open_texts
 from metacurate.metadata.wordnet import read_wordnet
-from metacurate.pool.files import identity_of, list_files
 from metacurate.schema import NGRAMS
 
 NUMBERS = 100  # "0" to "99"
@@ -42,7 +37,6 @@ PROCESS_MEMORY = 260 << 20  # of a worker that is a process of its own
 LEAST_COUNTS = 40 << 20  # of a worker's counts
 DUCKDB_SHARE = 0.6  # of the rest: it counts its memory, but not all of what the system gives it
 BYTES_OF_ROW = 150  # of counts that are added up
-HASHED = 4 << 20  # bytes at a time
 DIGESTS = "digests.json"
 
 WIKIPEDIA = ("CC BY-SA 4.0", "Text of Wikipedia, by its contributors, https://www.wikipedia.org")
@@ -104,12 +98,12 @@ class Candidates:
         for_totals = int(self._memory * DUCKDB_SHARE)
         self._store = Store(space.folder, for_totals, space.workers, space.progress)
         kinds = "text: .parquet, .xml, .xml.bz2"
-        self._texts = _list(recipe.wikipedia, _is_text, kinds, outputs)
+        self._texts = list_inputs(recipe.wikipedia, _is_text, kinds, outputs)
         kinds = "page views: pageviews-*.gz"
-        self._hours = _list(recipe.pageviews, _is_pageviews, kinds, outputs)
+        self._hours = list_inputs(recipe.pageviews, _is_pageviews, kinds, outputs)
         for path in (recipe.unigram_counts, recipe.bigram_counts, recipe.title_list):
             if path is not None:
-                _find(path)
+                require_file(path)
         self.origins: dict[str, Origin] = {}
 
     def sources(self) -> list[Source]:
@@ -264,28 +258,9 @@ class Candidates:
         return self._store.add_up(name, parts)
 
     def _hash(self, paths: Sequence[str]) -> list[dict[str, Any]]:
-        """Name, size and SHA-256 of files; those that an earlier run hashed are not read again."""
-        known_path = self._space.work / DIGESTS
-        try:
-            known = json.loads(known_path.read_text("utf-8"))
-        except (OSError, ValueError):
-            known = {}
-        found = {path: identity_of(path) for path in paths}
-        todo = [path for path in paths if known.get(path, [None])[0] != found[path][0]]
-        progress = self._space.progress
-        if todo:
-            progress.start("hash", sum(found[path][1] for path in todo), "bytes")
-            with ThreadPoolExecutor(self._space.workers) as pool:
-                skip = self._space.on_error == "skip"
-                hashing = partial(_digest, advance=progress.advance, skip=skip)
-                digests = list(pool.map(hashing, todo))
-            progress.end()
-            known.update({p: [found[p][0], d] for p, d in zip(todo, digests, strict=True)})
-            write_json(known_path, known)
-        return [
-            {"file": path.rsplit("/", 1)[-1], "bytes": found[path][1], "sha256": known[path][1]}
-            for path in paths
-        ]
+        space = self._space
+        known, skip = space.work / DIGESTS, space.on_error == "skip"
+        return hash_files(paths, known, workers=space.workers, progress=space.progress, skip=skip)
 
 
 @dataclass
@@ -345,24 +320,6 @@ def _threshold(given: Any, size: int | None, default: Any) -> Any:
     return default if given is None and size is None else given
 
 
-def _list(
-    named: Sequence[str], known: Callable[[str], bool], kinds: str, outputs: Sequence[Path]
-) -> list[str]:
-    """Files that are named, without those that an earlier build has left among them."""
-    if not named:
-        return []
-    places = [str(place.resolve()) for place in outputs]
-
-    def is_output(path: str) -> bool:
-        real = "" if "://" in path else str(Path(path).resolve())
-        return any(real == place or real.startswith(f"{place}/") for place in places)
-
-    found = [path for path in list_files(named, known, kinds) if not is_output(path)]
-    if not found:
-        raise UsageError(f"{', '.join(named)}: holds no {kinds}")
-    return found
-
-
 def _errors(outcome: Outcome) -> list[str]:
     lines = (f"{r.source.rsplit('/', 1)[-1]}: {r.error}" for r in outcome.errors)
     return list(dict.fromkeys(lines))
@@ -374,31 +331,9 @@ def _refuse_nothing(name: str, records: Sequence[UnitRecord]) -> None:
         raise CorruptInputError(name, records)
 
 
-def _find(path: str) -> None:
-    try:
-        identity_of(path)
-    except OSError as error:
-        raise UsageError(f"{path}: can't be looked at: {first_line(error)}") from error
-
-
 def _is_text(path: str) -> bool:
     return path.lower().endswith(".parquet") or DUMP_NAME.search(path) is not None
 
 
 def _is_pageviews(path: str) -> bool:
     return path.rsplit("/", 1)[-1].startswith("pageviews-")
-
-
-def _digest(path: str, advance: Callable[[int], None], *, skip: bool) -> str | None:
-    """SHA-256 of a file; None where it can't be read, and that may be."""
-    digest = hashlib.sha256()
-    try:
-        with fsspec.open(path, "rb") as file:
-            while content := file.read(HASHED):
-                digest.update(content)
-                advance(len(content))
-    except OSError as error:
-        if skip:
-            return None
-        raise InputError(path, f"can't be read: {first_line(error)}") from error
-    return digest.hexdigest()
