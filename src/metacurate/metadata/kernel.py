@@ -86,7 +86,7 @@ def _hash_word(data: Any, at: Any, end: Any, seed: Any) -> Any:
 @inlined
 def _slot_of_pair(key: Any, seed: Any, mask: Any) -> Any:
     value = (key ^ seed) * GOLDEN
-    value = (value ^ (value >> THIRTY_TWO)) * (seed | ONE)
+    value = (value ^ (value >> THIRTY_TWO)) * ((seed << ONE) ^ GOLDEN)  # odd
     return (value ^ (value >> THIRTY_TWO)) & mask
 
 
