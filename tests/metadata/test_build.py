@@ -220,6 +220,16 @@ def test_other_thresholds_need_no_other_count(tmp_path: Path) -> None:
     assert Metadata.read(out).entries.to_pylist() == expected_entries(TEXTS[:50])
 
 
+def test_a_text_that_is_too_small_for_the_papers_pmi(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_text(tmp_path / "a.parquet", TEXTS)
+    report = build(tmp_path / "m.parquet", wikipedia=(path,), bigram_min_pmi=None)
+    assert source_of(report, "bigram")["kept"] == 0
+    assert source_of(report, "bigram")["selection"]["min_pmi"] == 30
+    assert "no bigram of 12,000 words can have a PMI of 30, the most is 13.6" in caplog.text
+
+
 def test_the_limit_stops(tmp_path: Path) -> None:
     path = write_text(tmp_path / "a.parquet", TEXTS)
     report = build(tmp_path / "m.parquet", wikipedia=(path,), limit=120)

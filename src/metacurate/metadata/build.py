@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -95,11 +96,28 @@ def build_metadata(
             sources, recipe.limit, spaced=recipe.spaced,
             drop_unmatchable=recipe.drop_unmatchable, case_variants=recipe.case_variants,
         )  # fmt: skip
+        _tell_of_no_bigrams(taken, candidates.origins)
         report = _report(recipe, metadata, taken, candidates.origins)
         metadata.write(path)
         write_json(report_path(path), report)
         space.write_manifest({"entries": len(metadata)}, {"metadata": metadata.digest})
     return report
+
+
+def _tell_of_no_bigrams(taken: Sequence[Taken], origins: Mapping[str, Origin]) -> None:
+    """Say why a text gave no bigrams, where it is too small for the PMI that is asked for."""
+    for one in taken:
+        if one.source == "bigram" and one.read and not one.kept:
+            origin = origins[one.source]
+            min_pmi, words = origin.selection["min_pmi"], origin.counted["all_words"]
+            if min_pmi is not None and words < 2**min_pmi:
+                log.warning(
+                    "no bigram of %s words can have a PMI of %g, the most is %.1f: --bigrams takes "
+                    "the best ones, --bigram-min-pmi a smaller least",
+                    f"{words:,}",
+                    min_pmi,
+                    math.log2(words),
+                )
 
 
 def _report(

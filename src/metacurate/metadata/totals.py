@@ -148,6 +148,9 @@ class Store:
                 raise failures[0] from error
             if isinstance(error, duckdb.ConversionException | duckdb.OutOfRangeException):
                 raise MetacurateError("counts add up to more than 2^63 - 1") from error
+            if isinstance(error, duckdb.OutOfMemoryException):
+                reason = f"{first_line(error)}: give more --memory, or room on the disk"
+                raise MetacurateError(f"{self.folder}: {reason}") from error
             raise MetacurateError(f"{self.folder}: {first_line(error)}") from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -187,7 +190,6 @@ class Store:
             SELECT totals.first, totals.second, totals.count, words.count AS first_count
             FROM totals LEFT JOIN (SELECT first, count FROM totals WHERE second IS NULL) AS words
             ON totals.first = words.first"""
-
         with (
             pq.ParquetWriter(words, WORD_TOTALS, compression="zstd") as word_file,
             pq.ParquetWriter(bigrams, BIGRAM_TOTALS, compression="zstd") as bigram_file,
