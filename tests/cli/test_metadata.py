@@ -101,8 +101,8 @@ def test_diff(sources: Path) -> None:
     assert row(done, "user", "3", "0", "1", "1", "2", "0")
     assert row(done, "number", "0", "100", "0", "0", "0", "99")
     assert row(done, "all", "3", "101", "1", "1", "2", "100")
-    assert "user, only in a.txt: fox, den" in done.out
-    assert "The lists are not the same; the first 1 entries are." in done.out
+    assert "user, only left: fox, den" in done.out
+    assert "The lists are not the same; their first 1 entries are." in done.out
     assert "The lists are the same, in the same order." in call("metadata diff a.txt a.txt").out
     found = summary("metadata diff a.txt b.parquet")
     assert (found["same"], found["same_until"], found["shared"]) == (False, 1, 1)
@@ -135,7 +135,7 @@ def test_hostile_entries_reach_no_terminal(sources: Path) -> None:
         ("build --unigram-counts https:/nowhere -o m.txt", 2, "https:/nowhere"),
         ("diff counts.csv none.txt", 2, "metadata is Parquet, a JSON list"),
         ("fetch nosuch -o out", 2, "'nosuch' is no source"),
-        ("fetch wordnet", 2, "the output folder is missing: --out"),
+        ("fetch wordnet", 2, "give --out DIR to download to"),
     ],
 )
 def test_errors_are_one_line(command: str, code: int, told: str, sources: Path) -> None:

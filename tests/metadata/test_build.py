@@ -124,12 +124,12 @@ def test_text_makes_what_plain_python_makes(tmp_path: Path) -> None:
     assert unigram["read"] == len(counted.words)
     assert bigram["read"] == len(counted.bigrams)
     assert unigram["counted"] == {
-        "texts": 302, "invalid": 1, "no_articles": 0, "all_words": sum(counted.words.values()),
+        "texts": 302, "invalid": 1, "not_articles": 0, "all_words": sum(counted.words.values()),
     }  # fmt: skip
     assert unigram["selection"] == {"min_count": 5, "size": None}
     assert bigram["selection"] == {"min_pmi": 1.0, "min_count": 2, "size": None}
     assert "Wikipedia" in unigram["attribution"]
-    assert unigram["licence"] == "CC BY-SA 4.0"
+    assert unigram["licence"] == "CC-BY-SA-4.0, GFDL (if Wikipedia's)"
     (read,) = unigram["inputs"]
     assert (read["file"], len(read["sha256"])) == ("a.parquet", 64)
     assert json.loads(report_path(tmp_path / "m.parquet").read_text("utf-8")) == report
@@ -227,7 +227,7 @@ def test_a_text_that_is_too_small_for_the_papers_pmi(
     report = build(tmp_path / "m.parquet", wikipedia=(path,), bigram_min_pmi=None)
     assert source_of(report, "bigram")["kept"] == 0
     assert source_of(report, "bigram")["selection"]["min_pmi"] == 30
-    assert "no bigram of 12,000 words can have a PMI of 30, the most is 13.6" in caplog.text
+    assert "in 12,000 words a PMI of 30 can't be reached, the most is 13.6" in caplog.text
 
 
 def test_the_limit_stops(tmp_path: Path) -> None:
@@ -307,7 +307,10 @@ def test_titles_of_a_list_alone(tmp_path: Path) -> None:
         ({"wikipedia": ("a",), "unigram_counts": "b"}, "give one or the other"),
         ({"bigram_counts": "b"}, "needs --unigram-counts"),
         ({"wordnet": "w", "limit": 0}, "--limit 0"),
-        ({"wordnet": "w", "unigrams": -1}, "--unigrams -1"),
+        ({"unigram_counts": "w", "unigrams": -1}, "--unigrams -1"),
+        ({"wordnet": "w", "unigrams": 5}, "--unigrams needs --wikipedia or --unigram-counts"),
+        ({"unigram_counts": "w", "bigrams": 5}, "--bigrams needs"),
+        ({"wordnet": "w", "titles": 5}, "--titles needs"),
         ({"wordnet": "w", "title_min_views": -1}, "--title-min-views -1"),
         ({"wordnet": "w", "bigram_min_pmi": float("nan")}, "--bigram-min-pmi nan"),
         ({"wordnet": "w", "bigram_min_pmi": float("-inf")}, "--bigram-min-pmi -inf"),

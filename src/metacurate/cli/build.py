@@ -32,11 +32,15 @@ def build(
     ] = None,
     unigram_counts: Annotated[
         str | None,
-        typer.Option("--unigram-counts", help="A list of words and counts, in place of text."),
+        typer.Option(
+            "--unigram-counts", help="A list of words and counts, in place of --wikipedia."
+        ),
     ] = None,
     bigram_counts: Annotated[
         str | None,
-        typer.Option("--bigram-counts", help="A list of two words and counts, beside the former."),
+        typer.Option(
+            "--bigram-counts", help="A list of two words and counts; needs --unigram-counts."
+        ),
     ] = None,
     pageviews: Annotated[
         list[str] | None,
@@ -47,7 +51,7 @@ def build(
         typer.Option(
             "--title-list",
             help="all-titles-in-ns0: with --pageviews, titles that are not in it are left out; "
-            "without, all titles by text.",
+            "alone, it gives all its titles, by text.",
         ),
     ] = None,
     unigram_min_count: Annotated[
@@ -58,7 +62,7 @@ def build(
     ] = None,
     unigrams: Annotated[
         int | None,
-        typer.Option("--unigrams", help="Take so many new words, the most frequent first."),
+        typer.Option("--unigrams", help="Take at most so many new words, the most frequent first."),
     ] = None,
     bigram_min_pmi: Annotated[
         float | None,
@@ -75,7 +79,7 @@ def build(
     ] = 1,
     bigrams: Annotated[
         int | None,
-        typer.Option("--bigrams", help="Take so many new bigrams, those of the largest PMI first."),
+        typer.Option("--bigrams", help="Take at most so many new bigrams, by PMI."),
     ] = None,
     title_min_views: Annotated[
         int | None,
@@ -85,7 +89,7 @@ def build(
     ] = None,
     titles: Annotated[
         int | None,
-        typer.Option("--titles", help="Take so many new titles, the most viewed first."),
+        typer.Option("--titles", help="Take at most so many new titles, the most viewed first."),
     ] = None,
     hour_min_views: Annotated[
         int,
@@ -94,7 +98,9 @@ def build(
     project: Annotated[
         str, typer.Option("--project", help="Code of the wiki in page views.")
     ] = "en",
-    limit: Annotated[int, typer.Option("--limit", help="Of entries in all.")] = 500_000,
+    limit: Annotated[
+        int, typer.Option("--limit", help="The most entries that the list may have.")
+    ] = 500_000,
     spaced: Annotated[
         bool,
         typer.Option("--spaced", help='Space entries like texts, so that "st. louis" can match.'),
@@ -110,7 +116,7 @@ def build(
         ),
     ] = False,
     memory: Annotated[
-        str, typer.Option("--memory", help="About how much to take: 800MB, 4GB.")
+        str, typer.Option("--memory", help="About how much memory to use: 800MB, 4GB.")
     ] = "4GB",
     workers: options.Workers = None,
     on_error: options.OnErrorOption = "fail",
@@ -175,7 +181,12 @@ def print_report(report: dict[str, Any], title: str) -> None:
         for reason, n in source["dropped"].items():
             rows.append(("", f"  {reason}", "", "", shown(n)))
     rows.append(("all", "", "", shown(report["entries"]), ""))
-    print_table(title, ("source", "taken", "candidates", "entries", "left out"), rows, lefts=2)
+    print_table(
+        title,
+        ("source", "rule, or why left out", "candidates", "entries", "left out"),
+        rows,
+        lefts=2,
+    )
     print_table("Read", ("file", "SHA-256", "for", "licence"), _inputs(report), lefts=4)
     told: dict[str, list[str]] = {}
     for source in report["sources"]:
@@ -184,6 +195,11 @@ def print_report(report: dict[str, Any], title: str) -> None:
     for counted, names in told.items():
         if counted:
             typer.echo(printable(f"{', '.join(names)}: {counted}"))
+    if never := report["never_match_in_mode_paper"]:
+        typer.echo(
+            f"{never:,} entries can never match: --drop-unmatchable leaves them out, --spaced lets "
+            "them match"
+        )
     for error in dict.fromkeys(e for source in report["sources"] for e in source["errors"]):
         typer.echo(printable(f"skipped: {error}"))
     typer.echo(f"digest {report['digest']}")

@@ -43,7 +43,7 @@ def fetch(
     ] = None,
     dump_date: Annotated[
         str | None,
-        typer.Option("--dump-date", help="Of dump: eight digits. [default: the latest dump]"),
+        typer.Option("--dump-date", help="Of dump: YYYYMMDD. [default: the latest dump]"),
     ] = None,
     mirror: Annotated[
         list[str] | None,
@@ -54,7 +54,7 @@ def fetch(
     ] = None,
     urls: Annotated[
         bool,
-        typer.Option("--urls", help="Only print the files' URLs, one a line; nobody is asked."),
+        typer.Option("--urls", help="Only print the files' URLs, one a line, without the network."),
     ] = False,
     as_json: options.Json = False,
 ) -> None:
@@ -91,7 +91,8 @@ def fetch(
         _print_sources(sources, urls, as_json)
         return
     if out is None:
-        raise UsageError("the output folder is missing: --out")
+        list_sources(names)  # a name that is wrong comes first
+        raise UsageError("give --out DIR to download to, or --urls to list the files")
     with terminal_progress() as progress:
         result = fetch_sources(
             names, out, language=language, days=dates, dump_date=dump_date, mirrors=mirrors,

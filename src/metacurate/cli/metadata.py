@@ -78,12 +78,12 @@ def diff(
     columns = ("source", "left", "right", "shared", "of another source", "only left", "only right")
     print_table(f"left: {left}, right: {right}", columns, rows)
     for source in found["sources"]:
-        for side, file in (("left", left), ("right", right)):
+        for side in ("left", "right"):
             examples = ", ".join(source[f"only_{side}_first"][:EXAMPLES])
             if examples:
-                typer.echo(printable(f"{source['source']}, only in {file}: {examples}"))
+                typer.echo(printable(f"{source['source']}, only {side}: {examples}"))
     same = "the same, in the same order" if found["same"] else "not the same"
-    until = "" if found["same"] else f"; the first {found['same_until']:,} entries are"
+    until = "" if found["same"] else f"; their first {found['same_until']:,} entries are"
     typer.echo(f"The lists are {same}{until}.")
 
 

@@ -16,6 +16,7 @@ from metacurate.engine.workspace import OnError, open_workspace, versions
 from metacurate.errors import InputError, UsageError, first_line
 from metacurate.metadata.assemble import Taken, assemble
 from metacurate.metadata.candidates import Candidates, Origin, affordable_workers
+from metacurate.metadata.describe import describe_metadata
 from metacurate.metadata.metadata import Metadata
 from metacurate.metadata.recipe import Recipe
 
@@ -78,13 +79,15 @@ def build_metadata(
     path = Path(out)
     if path.suffix.lower() not in ENDINGS:
         raise UsageError(f"{path}: metadata is written as {', '.join(ENDINGS)}")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder: --out names a file")
     if memory < LEAST_MEMORY:
         raise UsageError(f"--memory {memory:,} bytes are too few: at least 700MB are needed")
     wanted, affordable = check_workers(workers), affordable_workers(memory)
     if recipe.counts_files and wanted > affordable:
         log.info("%d workers, since --memory leaves room for no more", affordable)
     folder = build_folder(path) if recipe.counts_files else None
-    configuration = {"command": "metadata build", "pool": [path.stem], **recipe.to_json()}
+    configuration = {"command": "metadata build", "pool": [path.stem]}
     with open_workspace(
         folder, configuration, workers=min(wanted, affordable), on_error=on_error,
         progress=progress, shards=False,
@@ -112,8 +115,8 @@ def _tell_of_no_bigrams(taken: Sequence[Taken], origins: Mapping[str, Origin]) -
             min_pmi, words = origin.selection["min_pmi"], origin.counted["all_words"]
             if min_pmi is not None and words < 2**min_pmi:
                 log.warning(
-                    "no bigram of %s words can have a PMI of %g, the most is %.1f: --bigrams takes "
-                    "the best ones, --bigram-min-pmi a smaller least",
+                    "no bigrams: in %s words a PMI of %g can't be reached, the most is %.1f. "
+                    "--bigrams N takes the N best, --bigram-min-pmi sets a lower bound",
                     f"{words:,}",
                     min_pmi,
                     math.log2(words),
@@ -134,6 +137,7 @@ def _report(
     return {
         "entries": len(metadata),
         "digest": metadata.digest,
+        "never_match_in_mode_paper": describe_metadata(metadata)["never_match_in_mode_paper"],
         "limit": recipe.limit,
         "spaced": recipe.spaced,
         "drop_unmatchable": recipe.drop_unmatchable,

@@ -39,9 +39,13 @@ DUCKDB_SHARE = 0.6  # of the rest: it counts its memory, but not all of what the
 BYTES_OF_ROW = 150  # of counts that are added up
 DIGESTS = "digests.json"
 
-WIKIPEDIA = ("CC BY-SA 4.0", "Text of Wikipedia, by its contributors, https://www.wikipedia.org")
-PAGEVIEWS = ("CC0 1.0", "Page views, Wikimedia Foundation, https://dumps.wikimedia.org")
-OTHERS = (None, "Counts of others: their licence is where they come from")
+WIKIPEDIA = (
+    "CC-BY-SA-4.0, GFDL (if Wikipedia's)",
+    "Text of Wikipedia, by its contributors, https://www.wikipedia.org",
+)
+PAGEVIEWS = ("CC0-1.0", "Page views, Wikimedia Foundation, https://dumps.wikimedia.org")
+TITLES = ("CC-BY-SA-4.0, GFDL", "Titles of Wikipedia, https://dumps.wikimedia.org")
+OTHERS = ("unknown: of who counted", "Counts of others: their licence is where they come from")
 
 
 def affordable_workers(memory: int) -> int:
@@ -157,7 +161,7 @@ class Candidates:
             for record in outcome.records:
                 names.append(f"{record.unit} {record.failed} {record.error}")
                 numbers = (record.rows_read, record.invalid, record.filtered)
-                for key, number in zip(("texts", "invalid", "no_articles"), numbers, strict=True):
+                for key, number in zip(("texts", "invalid", "not_articles"), numbers, strict=True):
                     origin.counted[key] = origin.counted.get(key, 0) + number
         _refuse_nothing("text", records)
         origin.inputs = self._hash(paths)
@@ -212,7 +216,10 @@ class Candidates:
     def _titles(self) -> Source:
         """Add up page views, read the list of titles, and rank titles."""
         recipe = self._recipe
-        origin = Origin(*PAGEVIEWS)
+        given = [PAGEVIEWS] if recipe.pageviews else []
+        given += [TITLES] if recipe.title_list is not None else []
+        licences, attributions = zip(*given, strict=True)
+        origin = Origin("; ".join(licences), "; ".join(attributions))
         views: list[Path] | None = None
         if self._hours:
             stage = PageviewStage.open(self._hours, recipe.project, recipe.hour_min_views)

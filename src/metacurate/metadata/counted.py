@@ -183,11 +183,12 @@ def find_layout(path: str, sample: Sequence[bytes], words: Words) -> Layout:
     fitting = {layout: sum(_fits(line, layout) for line in sample) for layout in LAYOUTS[words]}
     best = max(fitting, key=lambda layout: fitting[layout])  # the first of equals
     if 2 * fitting[best] < len(sample):
-        shown = sample[0][: 4 * SHOWN].decode(errors="replace")[:SHOWN]
+        odd = next(line for line in sample if not _fits(line, best))
+        shown = odd[: 4 * SHOWN].decode(errors="replace")[:SHOWN]
         raise InputError(
             path,
             f"its lines are not {_expected(words)}, separated by tabs, semicolons, commas or "
-            f"spaces; the first is {shown!r}",
+            f"spaces, one of them for all: {shown!r}",
         )
     return best
 

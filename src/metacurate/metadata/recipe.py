@@ -1,8 +1,8 @@
 """What metadata is built of, and how much of each source is taken."""
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from metacurate.errors import UsageError
 
@@ -69,13 +69,6 @@ class Recipe:
             lists.append((self.bigram_counts, 2))
         return lists
 
-    def to_json(self) -> dict[str, Any]:
-        """All fields, of JSON's types."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self).items()
-        }
-
     def check(self) -> None:
         """Refuse what can't be built.
 
@@ -97,8 +90,15 @@ class Recipe:
                 "--bigram-counts needs --unigram-counts: the PMI of two words depends on how "
                 "often each occurs"
             )
-        for flag in ("unigrams", "bigrams", "titles"):
+        counted = {
+            "unigrams": (self.wikipedia or self.unigram_counts, "--wikipedia or --unigram-counts"),
+            "bigrams": (self.wikipedia or self.bigram_counts, "--wikipedia or --bigram-counts"),
+            "titles": (self.pageviews or self.title_list, "--pageviews or --title-list"),
+        }
+        for flag, (source, flags) in counted.items():
             size = getattr(self, flag)
+            if size is not None and not source:
+                raise UsageError(f"--{flag} needs {flags}")
             if size is not None and not 0 <= size <= MOST_ENTRIES:
                 raise UsageError(f"--{flag} {size}: a number of entries is 0 to {MOST_ENTRIES:,}")
         for flag in ("unigram_min_count", "bigram_min_count", "title_min_views", "hour_min_views"):
