@@ -416,7 +416,9 @@ def test_a_list_among_its_inputs_is_no_input(tmp_path: Path) -> None:
 def test_rows_that_are_no_utf8(tmp_path: Path) -> None:
     bad = pa.array([b"a fox", b"\xff\xfe", b"a fox"]).view(pa.string())
     pq.write_table(pa.table({"text": bad}), tmp_path / "a.parquet")
-    with pytest.raises(CorruptInputError, match="1 rows are no UTF-8, the first is row 1"):
+    with pytest.raises(
+        CorruptInputError, match="column 'text': 1 row is no UTF-8, the first is row 1"
+    ):
         build(tmp_path / "m.parquet", wikipedia=(str(tmp_path / "a.parquet"),))
     fields = {"unigram_min_count": 2, "on_error": "skip"}
     report = build(tmp_path / "m.parquet", wikipedia=(str(tmp_path / "a.parquet"),), **fields)

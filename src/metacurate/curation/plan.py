@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from metacurate.curation.balance import check_threshold, tail_share_of
 from metacurate.curation.count import Counts
-from metacurate.curation.stages import CorruptRows, Sampling
+from metacurate.curation.stages import Sampling
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
 from metacurate.engine.storage import read_arrow
 from metacurate.errors import UsageError
-from metacurate.pool.reader import Reader
+from metacurate.pool.reader import CorruptRows, Reader
 
 SMALLEST = 5e-324  # the smallest float64 above 0
 EMPTY = pa.table(

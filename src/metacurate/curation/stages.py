@@ -20,7 +20,14 @@ from metacurate.engine.storage import read_arrow, write_parquet
 from metacurate.matching.automaton import FORMAT
 from metacurate.matching.matcher import Counter, Matcher
 from metacurate.pool.files import CURATED_FOLDER
-from metacurate.pool.reader import Reader, Rows, id_texts, valid_texts, without_views
+from metacurate.pool.reader import (
+    CorruptRows,
+    Reader,
+    Rows,
+    id_texts,
+    valid_texts,
+    without_views,
+)
 from metacurate.pool.tables import ROUND, Pool
 from metacurate.schema import CURATED
 
@@ -150,7 +157,7 @@ class Sampling:
             "format": FORMAT,
         }
 
-    def draw(self, rows: Rows, corrupt: "CorruptRows") -> Drawn:
+    def draw(self, rows: Rows, corrupt: CorruptRows) -> Drawn:
         """Match rows and draw for them.
 
         Args:
@@ -329,32 +336,4 @@ class Tally:
         """
         return Counts(
             self.values, self.texts, self.matched, matcher.metadata.digest, matcher.mode, pool
-        )
-
-
-class CorruptRows:
-    """Rows of a unit whose strings are no UTF-8."""
-
-    def __init__(self) -> None:
-        """Start with none."""
-        self._found: dict[str, list[int]] = {}
-
-    def add(self, column: str, rows: npt.NDArray[np.int64]) -> None:
-        """Note corrupt rows.
-
-        Args:
-            column: its name. rows: where in the file they are, counted from 0.
-        """
-        if len(rows):
-            self._found.setdefault(column, []).extend(rows.tolist())
-
-    @property
-    def message(self) -> str | None:
-        """One line, or None where no row is corrupt."""
-        if not self._found:
-            return None
-        return "; ".join(
-            f"column '{column}': {len(rows)} {'row is' if len(rows) == 1 else 'rows are'} "
-            f"no UTF-8, the first is row {rows[0]} (counted from 0)"
-            for column, rows in self._found.items()
         )

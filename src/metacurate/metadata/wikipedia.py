@@ -19,7 +19,7 @@ from metacurate.metadata.dump import BadPageError, DamagedDumpError, Dump, read_
 from metacurate.metadata.ngrams import NgramCounter
 from metacurate.metadata.wikitext import parser_version, plain_text
 from metacurate.pool.files import InputFile, identity_of, refuse_changed
-from metacurate.pool.reader import Reader, valid_texts
+from metacurate.pool.reader import CorruptRows, Reader, valid_texts
 from metacurate.pool.tables import Pool, column_type, read_footer
 from metacurate.schema import is_text
 
@@ -239,18 +239,14 @@ class TextTask(NgramTask):
 
     def texts(self, unit: Unit, fates: Fates) -> Iterator[pa.Array]:
         """The column of texts."""
-        bad_rows: list[int] = []
+        corrupt = CorruptRows()
         for rows in self._reader.batches(unit):
             texts, bad = valid_texts(rows.batch.column(TEXT))
-            bad_rows += rows.positions[bad].tolist()
+            corrupt.add(TEXT, rows.positions[bad])
             fates.read += len(texts)
             fates.invalid += texts.null_count
             yield texts
-        if bad_rows:
-            fates.error = (
-                f"column '{TEXT}': {len(bad_rows)} rows are no UTF-8, the first is row "
-                f"{bad_rows[0]} (counted from 0)"
-            )
+        fates.error = corrupt.message
 
 
 class DumpTask(NgramTask):

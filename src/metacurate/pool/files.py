@@ -101,19 +101,12 @@ def find_files(source: Source, out: Path | None = None) -> list[InputFile]:
             among the pool's files.
         InputError: when a file can't be looked at.
     """
-    found: dict[str, InputFile] = {}
-    for one in _listed(source):
-        filesystem, path = _locate(one)
-        if out is not None and isinstance(filesystem, LocalFileSystem):
-            _refuse_inside(out, one, path)
-        for name in _names(filesystem, path, one, _is_pool_file, POOL_KINDS):
-            file = _input_file(filesystem, name)
-            key = os.path.realpath(name) if isinstance(filesystem, LocalFileSystem) else file.path
-            found.setdefault(key, file)
+    found = _paths(source, _is_pool_file, POOL_KINDS, out)
     if not found:
         raise UsageError("no pool: the list of files is empty")
+    inputs = [_input_file(path) for path in sorted(found.values())]
     _refuse_incomplete(found)
-    files = _with_sidecars(sorted(found.values(), key=lambda file: file.path))
+    files = _with_sidecars(inputs)
     _refuse_mixture(files)
     if out is not None:
         for file in files:
@@ -137,14 +130,23 @@ def list_files(source: Source, known: Callable[[str], bool], kinds: str) -> list
         UsageError: when one of them means no file.
         InputError: when a folder can't be looked through.
     """
+    return sorted(_paths(source, known, kinds).values())
+
+
+def _paths(
+    source: Source, known: Callable[[str], bool], kinds: str, out: Path | None = None
+) -> dict[str, str]:
+    """Paths or URIs of the files that an argument means, by what tells whether two are the same."""
     found: dict[str, str] = {}
     for one in _listed(source):
         filesystem, path = _locate(one)
         local = isinstance(filesystem, LocalFileSystem)
+        if out is not None and local:
+            _refuse_inside(out, one, path)
         for name in _names(filesystem, path, one, known, kinds):
-            key = os.path.realpath(name) if local else name
-            found.setdefault(key, name if local else filesystem.unstrip_protocol(name))
-    return sorted(found.values())
+            place = name if local else filesystem.unstrip_protocol(name)
+            found.setdefault(os.path.realpath(place) if local else place, place)
+    return found
 
 
 def identity_of(path: str) -> tuple[str, int]:
@@ -269,8 +271,7 @@ def _refuse_incomplete(paths: Iterable[str]) -> None:
             raise UsageError(f"{out}: its run is not complete: the same command finishes it")
 
 
-def _input_file(filesystem: Any, name: str) -> InputFile:
-    path = name if isinstance(filesystem, LocalFileSystem) else filesystem.unstrip_protocol(name)
+def _input_file(path: str) -> InputFile:
     try:
         path.encode()
         identity, size = identity_of(path)

@@ -210,6 +210,34 @@ def valid_texts(array: pa.Array) -> tuple[pa.Array, list[int]]:
     return texts, []
 
 
+class CorruptRows:
+    """Rows of a unit whose strings are no UTF-8."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._found: dict[str, list[int]] = {}
+
+    def add(self, column: str, rows: npt.NDArray[np.int64]) -> None:
+        """Note corrupt rows.
+
+        Args:
+            column: its name. rows: where in the file they are, counted from 0.
+        """
+        if len(rows):
+            self._found.setdefault(column, []).extend(rows.tolist())
+
+    @property
+    def message(self) -> str | None:
+        """One line, or None where no row is corrupt."""
+        if not self._found:
+            return None
+        return "; ".join(
+            f"column '{column}': {len(rows)} {'row is' if len(rows) == 1 else 'rows are'} "
+            f"no UTF-8, the first is row {rows[0]} (counted from 0)"
+            for column, rows in self._found.items()
+        )
+
+
 def id_texts(array: pa.Array) -> pa.Array:
     """The identity column as strings: whole numbers become their decimal digits."""
     return pc.cast(array, pa.string()) if pa.types.is_integer(array.type) else array
