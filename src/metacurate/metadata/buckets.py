@@ -6,7 +6,7 @@ So counts of any size are added up in as little memory as there is, a few bucket
 import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,8 +27,7 @@ def bucketed(batches: Sequence[pa.RecordBatch], buckets: Sequence[int]) -> pa.Ta
         batches: of `metacurate.schema.NGRAMS`. buckets: as many.
     """
     places = [(bucket, batch.num_rows) for bucket, batch in zip(buckets, batches, strict=True)]
-    schema = NGRAMS.with_metadata({KEY: json.dumps(places)})
-    return pa.Table.from_batches(batches, NGRAMS).replace_schema_metadata(schema.metadata)
+    return pa.Table.from_batches(batches, NGRAMS).replace_schema_metadata({KEY: json.dumps(places)})
 
 
 def join(tables: Sequence[pa.Table]) -> pa.Table:
@@ -65,10 +64,7 @@ def cut(paths: Sequence[Path], most_rows: int) -> list[Part]:
             size = 0
         size += n
     edges.append(BUCKETS)
-    return [
-        partial(_read, places, range(start, stop))
-        for start, stop in zip(edges, islice(edges, 1, None), strict=False)
-    ]
+    return [partial(_read, places, range(start, stop)) for start, stop in pairwise(edges)]
 
 
 def _read_places(path: Path) -> list[tuple[int, int]]:

@@ -28,7 +28,6 @@ from metacurate.metadata.titles import PageviewStage, TitleList
 from metacurate.metadata.totals import FORMAT, NgramTotals, Ranking, Store
 from metacurate.metadata.wikipedia import DumpStage, TextStage, open_texts
 from metacurate.metadata.wordnet import read_wordnet
-from metacurate.schema import NGRAMS
 
 NUMBERS = 100  # "0" to "99"
 BASE_MEMORY = 230 << 20  # bytes of the process itself
@@ -232,13 +231,12 @@ class Candidates:
                 "malformed": sum(record.invalid for record in outcome.records),
             }
         min_views = _threshold(recipe.title_min_views, recipe.titles, TITLE_MIN_VIEWS)
-        origin.selection = {
-            "project": recipe.project,
-            "hour_min_views": recipe.hour_min_views,
-            "min_views": min_views,
-        }
-        if views is None:
-            origin.selection = {}
+        if views is not None:
+            origin.selection = {
+                "project": recipe.project,
+                "hour_min_views": recipe.hour_min_views,
+                "min_views": min_views,
+            }
         origin.selection["size"] = recipe.titles
         origin.inputs = self._hash([*self._hours, *filter(None, [recipe.title_list])])
 
@@ -304,7 +302,7 @@ class CountedList:
             self.empty += block.empty
             self.punctuation += block.punctuation
             self.first_malformed = self.first_malformed or block.first_malformed
-            yield from block.table.cast(NGRAMS).to_batches()
+            yield from block.table.to_batches()
 
     def with_left_out(self, source: Source) -> Source:
         """A source that tells of the entries which were left out when the list was read.
