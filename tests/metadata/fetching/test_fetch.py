@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 import typer
 from typer.testing import CliRunner
 
@@ -27,15 +26,14 @@ from metacurate.cli.fetch import fetch
 from metacurate.engine.manifest import work_folder
 from metacurate.engine.storage import lock
 from metacurate.errors import MetacurateError, UsageError
+from metacurate.http.failures import UnreachableError
 from metacurate.metadata.fetching import sources
-from metacurate.metadata.fetching.client import Client, _Session
-from metacurate.metadata.fetching.failures import StoppedError, UnreachableError
 from metacurate.metadata.fetching.fetch import fetch_sources, list_sources
 from metacurate.metadata.fetching.listings import plain_name
 from metacurate.metadata.fetching.sources import select
 from metacurate.metadata.fetching.transfer import CONNECTIONS, FetchError
 
-from .http_server import Served, Server, serving
+from ...http.http_server import Served, Server, serving
 
 WORDNET = "/wordnet/3.0/WNdb-3.0.tar.gz"
 DAY = "2021-03-01"
@@ -449,19 +447,6 @@ def test_redirects(server: Server, tmp_path: Path) -> None:
         get(server, tmp_path, "wordnet")
 
 
-def test_https_never_leads_to_http() -> None:
-    answer = requests.Response()
-    answer.status_code = 302
-    answer.url = "https://example.org/a"
-    for target, refused in (("/b", False), ("https://b.org/", False), ("http://b.org/", True)):
-        answer.headers["Location"] = target
-        if refused:
-            with pytest.raises(requests.RequestException, match="from https to http"):
-                _Session().get_redirect_target(answer)
-        else:
-            assert _Session().get_redirect_target(answer) == target
-
-
 NAMES = [
     "../a",
     "a/b",
@@ -672,21 +657,9 @@ def test_a_run_that_is_cut_off_goes_on(
     }
 
 
-def test_ctrl_c_is_heard_in_a_pause() -> None:
-    client = Client(backoff=60)
-    threading.Timer(0.2, client.stop).start()
-    began = time.monotonic()
-    with serving() as server:
-        server.add("/a", b"", answers=[(429, {"Retry-After": "100"})])
-        with pytest.raises(StoppedError):
-            client.read_listing(f"{server.url}/a")
-    client.close()
-    assert time.monotonic() - began < 2
-
-
 def test_without_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("client", "transfer"):
-        monkeypatch.delitem(sys.modules, f"metacurate.metadata.fetching.{name}", raising=False)
+    for name in ("http.client", "metadata.fetching.transfer"):
+        monkeypatch.delitem(sys.modules, f"metacurate.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "requests", None)
     with pytest.raises(MetacurateError, match=r'pip install "metacurate\[metadata\]"'):
         fetch_sources(["wordnet"], tmp_path)

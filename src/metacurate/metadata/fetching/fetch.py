@@ -132,15 +132,15 @@ def fetch_sources(
     if not names:
         raise UsageError(f"no source is named: there are {', '.join(SOURCES)}")
     try:
-        from metacurate.metadata.fetching.client import Client
-        from metacurate.metadata.fetching.transfer import Transfer
+        from metacurate.http.client import Client
+        from metacurate.metadata.fetching.transfer import ELSEWHERE, Transfer
     except ModuleNotFoundError as error:
         if error.name not in ("requests", "urllib3"):
             raise
         raise MetacurateError(
             'files are downloaded by requests: pip install "metacurate[metadata]"'
         ) from error
-    client = Client(tries=tries, backoff=backoff, timeout=timeout)
+    client = Client(tries=tries, backoff=backoff, timeout=timeout, hint=ELSEWHERE)
     with lock(work_folder(out)):
         drop_temporaries(out)
         for name in names:

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 from metacurate.engine.progress import Progress
 from metacurate.engine.storage import make_folder
 from metacurate.errors import MetacurateError
-from metacurate.metadata.fetching.client import Client
-from metacurate.metadata.fetching.download import Checksums, Part, digest, download
-from metacurate.metadata.fetching.failures import HINT, UnreachableError
+from metacurate.http.client import Client
+from metacurate.http.failures import HINT, UnreachableError
+from metacurate.metadata.fetching.download import Checksums, digest, download, part_of
 from metacurate.metadata.fetching.listings import files_of
 from metacurate.metadata.fetching.sources import SOURCES, RemoteFile, Selection
 
@@ -25,6 +25,10 @@ Item = TypeVar("Item")
 log = logging.getLogger(__name__)
 
 CONNECTIONS = 2  # at a time: Wikimedia asks for no more than three
+ELSEWHERE = (
+    f"{HINT} Files can be downloaded elsewhere by their URLs: metacurate metadata fetch --urls "
+    "lists them"
+)
 
 
 class FetchError(MetacurateError):
@@ -52,7 +56,7 @@ class FetchError(MetacurateError):
         for cause, n in Counter(self.failures).items():
             lines.append(cause if n == 1 else f"{cause} (for {n:,} files)")
         if unreachable:
-            lines.append(HINT[0].upper() + HINT[1:])
+            lines.append(ELSEWHERE[0].upper() + ELSEWHERE[1:])
         super().__init__("\n".join(lines))
 
 
@@ -143,7 +147,7 @@ class Transfer:
         """Learn what is there already; what was not verified yet is."""
         for job in jobs:
             place = self._out / job.file.place
-            job.part = Part(self._out, job.file).have()
+            job.part = part_of(job.file, self._out).have()
             if not place.is_file() or place.stat().st_size != job.size:
                 continue
             if job.file.algorithm is None or self._checksums.holds(job.file):
@@ -156,7 +160,7 @@ class Transfer:
         for job in jobs:
             job.done = job.here
             if job.here:
-                Part(self._out, job.file).discard()
+                part_of(job.file, self._out).discard()
 
     def _tell_others(self, jobs: list[_Job]) -> None:
         """Warn of files that a build would read along with those that are asked for."""

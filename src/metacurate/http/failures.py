@@ -7,12 +7,9 @@ from typing import Any
 import requests
 from urllib3.exceptions import HTTPError, MaxRetryError, ProtocolError, ProxyError
 
-from metacurate.errors import MetacurateError
+from metacurate.errors import InputError, MetacurateError
 
-HINT = (
-    "is there a network? Files can be downloaded elsewhere by their URLs: "
-    "metacurate metadata fetch --urls lists them"
-)
+HINT = "is there a network?"
 
 
 class UnreachableError(MetacurateError):
@@ -22,14 +19,23 @@ class UnreachableError(MetacurateError):
         fact: that, and why; the message also has a hint.
     """
 
-    def __init__(self, host: str, reason: str) -> None:
+    def __init__(self, host: str, reason: str, hint: str = HINT) -> None:
         """Name the host and the cause.
 
         Args:
-            host: its name. reason: in one line.
+            host: its name. reason: in one line. hint: what to do about it.
         """
         self.fact = f"{host} can't be reached ({reason})"
-        super().__init__(f"{self.fact}: {HINT}")
+        super().__init__(f"{self.fact}: {hint}")
+        self._arguments = host, reason, hint
+
+    def __reduce__(self) -> tuple[type["UnreachableError"], tuple[str, str, str]]:
+        """Rebuild from the arguments when the error crosses a process border."""
+        return type(self), self._arguments
+
+
+class MissingError(InputError):
+    """There is no such file."""
 
 
 class TransientError(Exception):
@@ -52,10 +58,6 @@ class TransientError(Exception):
     def reason(self) -> str:
         """The cause in one line."""
         return status_line(self.raw.status) if self.error is None else reason_of(self.error)
-
-
-class StoppedError(Exception):
-    """The run is to end."""
 
 
 def cause_of(error: requests.RequestException) -> HTTPError:

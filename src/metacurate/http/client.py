@@ -6,7 +6,7 @@ for bodies that break off; here it is only driven, so that Ctrl-C is heard in a 
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from typing import Any, TypeVar
@@ -24,9 +24,11 @@ from urllib3.exceptions import (
 from urllib3.util.retry import Retry
 
 from metacurate import __version__
-from metacurate.errors import MetacurateError, first_line
-from metacurate.metadata.fetching.failures import (
-    StoppedError,
+from metacurate.engine.stage import Stop, StoppedError
+from metacurate.errors import InputError, first_line
+from metacurate.http.failures import (
+    HINT,
+    MissingError,
     TransientError,
     UnreachableError,
     cause_of,
@@ -38,33 +40,50 @@ Result = TypeVar("Result")
 
 AGENT = f"metacurate/{__version__} (python-requests/{version('requests')})"
 BUSY = frozenset({408, 429, 500, 502, 503, 504})  # statuses that may pass
+MISSING = frozenset({404, 410})
 CHUNK = 1 << 20  # bytes that are read at a time, at most
 MAX_LISTING = 16 << 20  # bytes
 MAX_PAUSE = 120  # seconds between two tries
 MAX_RETRY_AFTER = 300  # seconds, where the server asks for more
 GAIN = 1 << 20  # bytes after which a connection that breaks has been worth while
+POLL = 0.2  # seconds between two looks at whether a run is to end
 CONNECT_TIMEOUT = 20.0  # seconds
+NO_SIZE = "the server does not tell how large it is"
 
 
 class Client:
     """Requests for several threads."""
 
-    def __init__(self, *, tries: int = 6, backoff: float = 1.0, timeout: float = 60.0) -> None:
+    def __init__(
+        self,
+        *,
+        tries: int = 6,
+        backoff: float = 1.0,
+        timeout: float = 60.0,
+        busy: Collection[int] = BUSY,
+        hint: str = HINT,
+    ) -> None:
         """Prepare; nothing is connected yet.
 
         Args:
             tries: how often something is tried in a row.
-            backoff: seconds; pauses are 0, 2, 4, 8 times as long.
+            backoff: seconds; pauses are 0, 2, 4, 8 times as long, and up to once as long more, so
+                that many clients do not come back together.
             timeout: seconds without a byte, after which a connection counts as dropped.
+            busy: statuses that say to come again.
+            hint: what to do where a host can't be reached.
         """
         self._policy = Retry(
             total=tries - 1,
             allowed_methods=None,
-            status_forcelist=BUSY,
+            status_forcelist=busy,
             backoff_factor=backoff,
             backoff_max=MAX_PAUSE,
+            backoff_jitter=backoff,
             retry_after_max=MAX_RETRY_AFTER,
         )
+        self._busy = frozenset(busy)
+        self._hint = hint
         self._timeout = (min(CONNECT_TIMEOUT, timeout), timeout)
         self._local = threading.local()
         self._stop = threading.Event()
@@ -85,6 +104,29 @@ class Client:
             for raw in self._responses:
                 with suppress(OSError, ValueError):  # it may have ended this moment
                     raw.shutdown()
+
+    @contextmanager
+    def heeding(self, stop: Stop) -> Iterator[None]:
+        """Stop soon after somebody else asks for it.
+
+        Args:
+            stop: looked at now and then.
+        """
+        done = threading.Event()
+
+        def watch() -> None:
+            while not stop.is_set():
+                if done.wait(POLL):
+                    return
+            self.stop()
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
     def check(self) -> None:
         """Go on only while the run is not to end.
@@ -109,7 +151,8 @@ class Client:
 
         Raises:
             UnreachableError: when no connection comes about: at once, for a host that is known.
-            MetacurateError: when it does not work after some tries.
+            InputError: when it does not work after some tries.
+            StoppedError: when the run is to end.
         """
         host = urlsplit(url).hostname or url
         policy = retry = self._policy.new(connect=connects, other=connects)
@@ -128,8 +171,8 @@ class Client:
                 except MaxRetryError as end:
                     if not isinstance(error.error, ConnectTimeoutError | ProxyError):
                         tries = f"{len(retry.history) + 1} tries"
-                        raise MetacurateError(f"{url}: {error.reason}, {tries}") from end
-                    self._unreachable[host] = UnreachableError(host, error.reason)
+                        raise InputError(url, f"{error.reason}, {tries}") from end
+                    self._unreachable[host] = UnreachableError(host, error.reason, self._hint)
                     raise self._unreachable[host] from end
                 self._stop.wait(_pause(retry, error.raw))
 
@@ -148,7 +191,8 @@ class Client:
         Raises:
             TransientError: when it may work later.
             UnreachableError: when the server can't show who it is.
-            MetacurateError: when the server refuses.
+            MissingError: when it has no such file.
+            InputError: when it refuses.
         """
         try:
             response = self._session().request(
@@ -156,17 +200,21 @@ class Client:
             )
         except (requests.ConnectionError, requests.Timeout) as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):  # it will not be another one soon
-                raise UnreachableError(urlsplit(url).hostname or url, reason_of(error)) from error
+                host = urlsplit(url).hostname or url
+                raise UnreachableError(host, reason_of(error), self._hint) from error
             raise TransientError(cause_of(error)) from error
         except HTTPError as error:
             raise TransientError(error) from error
         except requests.RequestException as error:
-            raise MetacurateError(f"{url}: {first_line(error)}") from error
+            raise InputError(url, first_line(error)) from error
         with response:
-            if response.status_code in BUSY:
+            code = response.status_code
+            if code in self._busy:
                 raise TransientError(response=response)
-            if response.status_code >= 400 and response.status_code != 416:
-                raise MetacurateError(f"{url}: {status_line(response.status_code)}")
+            if code in MISSING:
+                raise MissingError(url, status_line(code))
+            if code >= 400 and code != 416:
+                raise InputError(url, status_line(code))
             with self._guard:
                 self._responses.add(response.raw)
             try:
@@ -202,7 +250,7 @@ class Client:
 
         Raises:
             UnreachableError: when no connection comes about.
-            MetacurateError: when it can't be had, or is too large for a listing.
+            InputError: when it can't be had, or is too large for a listing.
         """
 
         def attempt() -> bytes:
@@ -211,10 +259,30 @@ class Client:
                 for chunk in self.chunks(response):
                     content += chunk
                     if len(content) > MAX_LISTING:
-                        raise MetacurateError(f"{url}: larger than any listing")
-                if len(content) < (content_length(response) or 0):
+                        raise InputError(url, "larger than any listing")
+                if len(content) < (content_length(response.headers) or 0):
                     raise TransientError(ProtocolError("the connection broke"))
             return bytes(content)
+
+        return self.persist(url, attempt, connects=1)
+
+    def head(self, url: str) -> Mapping[str, str]:
+        """Ask what a server tells of a file.
+
+        Args:
+            url: of it.
+
+        Returns:
+            The headers, by name in any case.
+
+        Raises:
+            UnreachableError: when no connection comes about.
+            InputError: when it is not there, or the server refuses.
+        """
+
+        def attempt() -> Mapping[str, str]:
+            with self.open("HEAD", url) as response:
+                return response.headers
 
         return self.persist(url, attempt, connects=1)
 
@@ -229,17 +297,12 @@ class Client:
 
         Raises:
             UnreachableError: when no connection comes about.
-            MetacurateError: when it is not there, or the server does not tell.
+            InputError: when it is not there, or the server does not tell.
         """
-
-        def attempt() -> int:
-            with self.open("HEAD", url) as response:
-                size = content_length(response)
-            if size is None:
-                raise MetacurateError(f"{url}: the server does not tell how large it is")
-            return size
-
-        return self.persist(url, attempt, connects=1)
+        size = content_length(self.head(url))
+        if size is None:
+            raise InputError(url, NO_SIZE)
+        return size
 
     def _session(self) -> requests.Session:
         """This thread's own: sessions are not made to be shared."""
@@ -269,20 +332,21 @@ class _Session(requests.Session):
         return target
 
 
-def content_length(response: requests.Response) -> int | None:
+def content_length(headers: Mapping[str, str]) -> int | None:
     """How long a body is to be, in bytes, or None where the server does not tell.
 
     Args:
-        response: any.
+        headers: of an answer.
     """
-    told = response.headers.get("Content-Length", "")
+    told = headers.get("Content-Length", "")
     return int(told) if re.fullmatch(r"[0-9]{1,18}", told) else None
 
 
 def _pause(retry: Retry, raw: Any) -> float:
-    """Seconds to wait before the next try."""
+    """Seconds to wait before the next try; a server that is busy is not asked again at once."""
     try:
         asked = None if raw is None else retry.get_retry_after(raw)
     except InvalidHeader:
         asked = None
-    return asked or retry.get_backoff_time()
+    least = 0 if raw is None else retry.backoff_factor
+    return asked or max(least, retry.get_backoff_time())
