@@ -7,11 +7,14 @@ frequencies of the package wordfreq, the same on every machine.
 
 import os
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -24,6 +27,8 @@ CAPTIONS = 321_338
 WORDS = 250_000
 BIGRAMS = 200_000
 MARKS = (",", ".", "!", "?", ":")
+
+Ids: TypeAlias = npt.NDArray[np.int64]
 
 
 def kind() -> str:
@@ -56,20 +61,48 @@ def pool_path(rows: int) -> Path:
 
     It is written once: one file, row groups of 131,072 rows, zstd.
     """
-    path = WORK / f"pool-{kind()}-{rows}.parquet"
+    schema = pa.schema([("url", pa.string()), ("text", pa.string())])
+    groups = (_pairs(ids) for ids in _row_groups(rows))
+    return _write_once(f"pool-{kind()}-{rows}.parquet", schema, groups)
+
+
+def repeating_pool_path(rows: int) -> Path:
+    """The same pool, but every fourth row repeats the pair of any earlier one.
+
+    A third column, `score`, tells rows of a pair apart.
+    """
+    schema = pa.schema([("url", pa.string()), ("text", pa.string()), ("score", pa.float32())])
+
+    def columns(ids: Ids) -> list[pa.Array]:
+        random = np.random.default_rng(ids[0])
+        pairs = np.where(ids % 4 == 3, (random.random(len(ids)) * ids).astype(np.int64), ids)
+        return [*_pairs(pairs), pa.array(random.random(len(ids), np.float32))]
+
+    groups = (columns(ids) for ids in _row_groups(rows))
+    return _write_once(f"repeating-{kind()}-{rows}.parquet", schema, groups)
+
+
+def _row_groups(rows: int) -> Iterator[Ids]:
+    return (np.arange(at, min(at + ROW_GROUP, rows)) for at in range(0, rows, ROW_GROUP))
+
+
+def _pairs(ids: Ids) -> list[pa.Array]:
+    """Urls and texts of some rows."""
+    texts = captions()
+    # an odd multiple modulo 2^64: distinct, and as hard to compress as real names
+    names = ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    urls = pa.array([f"https://images.example.org/{name:016x}.jpg" for name in names])
+    return [urls, texts.take(pa.array(ids % len(texts)))]
+
+
+def _write_once(name: str, schema: pa.Schema, groups: Iterable[list[pa.Array]]) -> Path:
+    path = WORK / name
     if path.exists():
         return path
-    texts = captions()
-    schema = pa.schema([("url", pa.string()), ("text", pa.string())])
     WORK.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".tmp")
     with pq.ParquetWriter(unfinished, schema, compression="zstd") as writer:
-        for start in range(0, rows, ROW_GROUP):
-            ids = np.arange(start, min(start + ROW_GROUP, rows))
-            # an odd multiple modulo 2^64: distinct, and as hard to compress as real names
-            names = ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-            urls = pa.array([f"https://images.example.org/{name:016x}.jpg" for name in names])
-            columns = [urls, texts.take(pa.array(ids % len(texts)))]
+        for columns in groups:
             writer.write_table(pa.table(columns, schema=schema), row_group_size=ROW_GROUP)
     unfinished.rename(path)
     return path

@@ -1,6 +1,7 @@
 """One string for a set of pairs that were kept, whatever their order."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,13 +15,14 @@ COLUMNS = ["url", "text", "entries", "probability"]
 class Digest:
     """Sum of the rows' hashes, modulo 2^128."""
 
-    def __init__(self) -> None:
+    def __init__(self, columns: Sequence[str] = COLUMNS) -> None:
+        self.columns = columns
         self.rows = 0
         self._sum = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Take in rows of url, text, entries and probability."""
-        columns = (batch[name].to_pylist() for name in COLUMNS)
+        """Take in rows."""
+        columns = (batch[name].to_pylist() for name in self.columns)
         for row in zip(*columns, strict=True):
             hashed = hashlib.blake2b(repr(row).encode(), digest_size=16).digest()
             self._sum += int.from_bytes(hashed, "little")

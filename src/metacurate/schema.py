@@ -50,6 +50,20 @@ CURATED: Final = pa.schema(
 )
 """curated/*.parquet: what is added to the pool's own columns."""
 
+EXTRACTED: Final = pa.schema(
+    [
+        pa.field("url", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("uid", pa.string(), nullable=False),
+        pa.field("attribute", pa.string(), nullable=False),
+        pa.field("page_url", pa.string(), nullable=False),
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("language_score", pa.float32(), nullable=False),
+        pa.field("archive", pa.string(), nullable=False),
+    ]
+)
+"""A pool that was extracted from web archives."""
+
 SHARDS: Final = pa.schema(
     [
         pa.field("input", pa.string(), nullable=False),
@@ -59,6 +73,8 @@ SHARDS: Final = pa.schema(
         pa.field("balanced_away", pa.int64()),
         pa.field("unmatched", pa.int64()),
         pa.field("other_caption", pa.int64()),
+        pa.field("duplicate", pa.int64()),
+        pa.field("held_elsewhere", pa.int64()),
         pa.field("invalid", pa.int64(), nullable=False),
         pa.field("filtered", pa.int64(), nullable=False),
         pa.field("seconds", pa.float64(), nullable=False),

@@ -4,9 +4,8 @@ import itertools
 import json
 import math
 import os
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,19 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import xxhash
-from hypothesis import example, given
-from hypothesis import strategies as st
 from scipy.stats import binomtest, chisquare
 
 import metacurate as mc
-from metacurate.curation import per_image
 from metacurate.curation.curate import plan, sample
-from metacurate.curation.per_image import losers
 from metacurate.engine.progress import Silent
-from metacurate.engine.storage import write_arrow
 from metacurate.errors import UsageError
-from metacurate.pool.files import InputFile
-from metacurate.pool.tables import Pool, PoolFile
+from metacurate.pool import winners
 
 from .pools import ENTRIES, read_curated, read_kept, valid_pairs, write_pool, zipf_pool
 from .twin import Kept, Twin
@@ -426,7 +419,7 @@ def test_a_choice_that_was_being_written(
 ) -> None:
     source, out = write_pool(tmp_path / "pool", cut(pool, 3)), tmp_path / "out"
     curate(source, metadata, out)
-    (choice,) = (out / ".metacurate").glob("others-*.npy")
+    (choice,) = (out / ".metacurate").glob("fates-*.npy")
     (choice.parent / ".abc.tmp").write_bytes(choice.read_bytes()[: ROWS // 2])
     choice.unlink()
     curate(source, metadata, out)
@@ -471,7 +464,7 @@ def test_inputs_that_change_choose_anew(
     assert (read_subset(out) == before) == same
     rows = [read_curated(folder)["row"].to_pylist() for folder in (out, tmp_path / "fresh")]
     assert sorted(rows[0]) == sorted(rows[1])
-    assert len(list((out / ".metacurate").glob("others-*"))) == 1
+    assert len(list((out / ".metacurate").glob("fates-*"))) == 1
 
 
 def test_a_caption_in_a_new_file_displaces_an_old_one(
@@ -522,105 +515,11 @@ def test_partitions(
     rows: int, pool: pa.Table, expected: Subset, metadata: mc.Metadata, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(per_image, "PARTITION_ROWS", rows)
-    monkeypatch.setattr(per_image, "WRITE_BYTES", 1_000)
+    monkeypatch.setattr(winners, "PARTITION_ROWS", rows)
+    monkeypatch.setattr(winners, "WRITE_BYTES", 1_000)
     source = write_pool(tmp_path / "pool", cut(pool, 5))
     curate(source, metadata, tmp_path / "out")
     assert read_subset(tmp_path / "out") == expected
-
-
-class Caption(NamedTuple):
-    high: int
-    low: int
-    draw: int
-
-
-# between two of up to five partitions, and at both ends
-EDGES = [
-    0, 1, 2**64 // 5 - 1, 2**64 // 5, 2**64 // 3, 2**64 // 3 + 1, 2**63 - 1, 2**63, 2**63 + 1,
-    2**64 * 4 // 5 - 1, 2**64 * 4 // 5, 2**64 - 2, 2**64 - 1,
-]  # fmt: skip
-DRAWS = st.integers(0, 3) | st.integers(2**64 - 4, 2**64 - 1)
-CAPTIONS = st.lists(
-    st.builds(Caption, st.sampled_from(EDGES), st.sampled_from([0, 1, 2**64 - 1]), DRAWS),
-    max_size=12,
-)
-
-
-def lost(captions: Sequence[Caption]) -> list[int]:
-    """Places of captions that do not win their image."""
-    images: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for i, caption in enumerate(captions):
-        images.setdefault(caption[:2], []).append((caption.draw, i))
-    return sorted(i for image in images.values() for _, i in sorted(image)[1:])
-
-
-def columns(captions: Sequence[Caption]) -> list[Any]:
-    return [np.array([c[i] for c in captions], np.uint64) for i in range(3)]
-
-
-@given(captions=CAPTIONS, seed=st.integers(0, 99))
-@example(captions=[], seed=0)
-@example(captions=[Caption(0, 0, 2**64 - 1), Caption(0, 0, 0), Caption(0, 1, 0)], seed=0)
-@example(captions=[Caption(2**63, 0, 2**63), Caption(2**63, 0, 2**63 - 1)], seed=0)
-def test_losers(captions: list[Caption], seed: int) -> None:
-    """In whatever order they come."""
-    order = np.random.default_rng(seed).permutation(len(captions))
-    high, low, draw = columns([captions[i] for i in order])
-    assert sorted(losers(high, low, draw, order).tolist()) == lost(captions)
-
-
-@given(files=st.lists(CAPTIONS, max_size=5), per_task=st.integers(1, 3), rows=st.integers(1, 9))
-@example(files=[], per_task=1, rows=1)
-@example(files=[[], [Caption(2**64 - 1, 0, 1), Caption(2**64 - 1, 0, 0)]], per_task=1, rows=1)
-@example(files=[[Caption(2**63, 0, 1)], [Caption(2**63, 0, 0)]], per_task=1, rows=1)
-@example(files=[[Caption(e, 0, 1), Caption(e, 0, 0)] for e in (0, 2**64 - 1)], per_task=2, rows=1)
-def test_choices_of_partitions(files: list[list[Caption]], per_task: int, rows: int) -> None:
-    """Keys at the edges of partitions, and captions of an image in several tasks and files."""
-    pool = Pool(
-        tuple(
-            PoolFile(InputFile(f"{i}.parquet", "", "parquet"), "", (len(captions),), None, None)
-            for i, captions in enumerate(files)
-        ),
-        "url",
-        "text",
-        0,
-    )
-    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(per_image, "PARTITION_ROWS", rows)
-        partials = list(write_partials(Path(name), pool, files, per_task))
-        per_image._choose(partials, pool, Path(name) / "others.npy")
-        others = np.load(Path(name) / "others.npy", allow_pickle=False)
-    assert others.dtype == bool
-    assert len(others) == sum(map(len, files))
-    assert np.flatnonzero(others).tolist() == lost([c for captions in files for c in captions])
-
-
-def write_partials(
-    folder: Path, pool: Pool, files: list[list[Caption]], per_task: int
-) -> Iterator[Path]:
-    """What tasks leave, of some units each: captions by key."""
-    for first in range(0, len(files), per_task):
-        of_task = list(zip(pool.units, files, strict=True))[first : first + per_task]
-        rows = [
-            (caption, i, row)
-            for i, (_, captions) in enumerate(of_task)
-            for row, caption in enumerate(captions)
-        ]
-        rows.sort(key=lambda row: row[0].high)
-        high, low, draw = columns([caption for caption, _, _ in rows])
-        table = pa.table(
-            {
-                "high": high,
-                "low": low,
-                "draw": draw,
-                "unit": np.array([i for _, i, _ in rows], np.uint32),
-                "row": np.array([row for _, _, row in rows], np.uint32),
-            }
-        )
-        units = json.dumps([unit.name for unit, _ in of_task])
-        write_arrow(folder / f"{first}.arrow", table.replace_schema_metadata({"units": units}))
-        yield folder / f"{first}.arrow"
 
 
 # ---- chance

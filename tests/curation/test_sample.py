@@ -1,7 +1,6 @@
 """Draws are what any implementation of XXH64 makes of a pair, in all of Arrow's layouts."""
 
 import math
-import struct
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -10,13 +9,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 import xxhash
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, chisquare
 
 import metacurate as mc
-from metacurate.curation.sample import Purpose, draw_seed, xxh64
 from metacurate.errors import UsageError
+from metacurate.hashing.pairs import Purpose, draw_seed, xxh64
 
 FOX = "https://example.com/1.jpg"
 SNOW = "a red fox in the snow"
@@ -57,25 +56,6 @@ def test_vectors(
 
 def test_sample_at_index_0_is_the_default() -> None:
     assert mc.draws([FOX], [SNOW], 0).tolist() == mc.draws([FOX], [SNOW], 0, "sample", 0).tolist()
-
-
-@given(message=st.binary(max_size=200), seed=UINT64)
-@example(message=b"", seed=0)
-@example(message=bytes(range(256)) * 9, seed=2**64 - 1)
-def test_xxh64(message: bytes, seed: int) -> None:
-    assert xxh64(message, seed) == xxhash.xxh64_intdigest(message, seed)
-
-
-@pytest.mark.parametrize("length", range(100))
-def test_xxh64_of_every_short_length(length: int) -> None:
-    message = bytes(255 - i for i in range(length))
-    assert xxh64(message, length) == xxhash.xxh64_intdigest(message, length)
-
-
-@given(seed=UINT64, purpose=st.sampled_from(get_args(Purpose)), index=UINT64)
-def test_draw_seed(seed: int, purpose: Purpose, index: int) -> None:
-    expected = xxhash.xxh64_intdigest(purpose.encode() + struct.pack("<Q", index), seed)
-    assert draw_seed(seed, purpose, index) == expected
 
 
 # ---- layouts

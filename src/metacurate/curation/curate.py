@@ -13,11 +13,11 @@ from metacurate.curation.count import Counts
 from metacurate.curation.datacard import make_datacard, make_readme
 from metacurate.curation.job import Job, KnownCounts, PoolOptions, read_counts
 from metacurate.curation.plan import check_budget
-from metacurate.curation.sample import check_seed
 from metacurate.curation.stages import SampleStage, Tally, Values
 from metacurate.curation.uids import check_uids, write_uids
 from metacurate.engine.storage import make_folder, write_json, write_text
 from metacurate.errors import UsageError
+from metacurate.hashing.pairs import check_seed
 from metacurate.matching.matcher import Matcher
 from metacurate.matching.spacing import Mode
 from metacurate.metadata.metadata import Metadata

@@ -12,9 +12,8 @@ import pyarrow.parquet as pq
 
 from metacurate.curation.balance import Balance
 from metacurate.curation.count import Counts
-from metacurate.curation.per_image import CaptionStage, Choice, choose_captions
+from metacurate.curation.per_image import CaptionStage, choose_captions
 from metacurate.curation.plan import MinThresholds, PlanStage
-from metacurate.curation.sample import check_seed
 from metacurate.curation.stages import CountStage, Sampling, Tally
 from metacurate.engine.manifest import read_manifest
 from metacurate.engine.progress import Progress
@@ -22,13 +21,14 @@ from metacurate.engine.run import Outcome
 from metacurate.engine.storage import write_parquet
 from metacurate.engine.workspace import OnError, Workspace, open_workspace
 from metacurate.errors import InputError, MetacurateError, UsageError, first_line
+from metacurate.hashing.pairs import check_seed
 from metacurate.matching.matcher import Matcher
 from metacurate.matching.spacing import Mode
 from metacurate.metadata.metadata import Metadata
-from metacurate.pool.convert import peek, read_tables
 from metacurate.pool.files import COUNTS_FILE, Source, absolute_sources, find_files
+from metacurate.pool.opening import Asked, check_identity, open_pools, parse_where
 from metacurate.pool.tables import Pool
-from metacurate.pool.where import Where
+from metacurate.pool.winners import Fates
 from metacurate.schema import CURATED
 
 log = logging.getLogger(__name__)
@@ -67,21 +67,6 @@ class PoolOptions(TypedDict, total=False):
     workers: int | None
     on_error: OnError
     progress: Progress | None
-
-
-def parse_where(text: str) -> Where:
-    """Read a filter.
-
-    Args:
-        text: as it was given.
-
-    Raises:
-        UsageError: naming the option.
-    """
-    try:
-        return Where.parse(text)
-    except UsageError as error:
-        raise UsageError(f"--where: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -136,8 +121,7 @@ class Job:
         Raises:
             UsageError: naming them.
         """
-        if self.named["url_column"] and self.named["id_column"]:
-            raise UsageError("give --url-column or --id-column, not both")
+        check_identity(self.named["url_column"], self.named["id_column"])
         for column in set(self.named.values()) & set(CURATED.names):
             raise UsageError(f"column '{column}' can't be read: curation writes it")
         per_image, round_ = self.options.get("per_image", "all"), self.options.get("round")
@@ -180,12 +164,11 @@ class Job:
             check: refuses pools that won't do.
             **decides: what else the outputs depend on.
         """
-        options, named, columns = self.options, self.named, self.options.get("columns")
+        options = self.options
         self.check()
         if known is not None:
             known.check(self.metadata, self.mode)
-        expression = options.get("where")
-        where = None if expression is None else parse_where(expression)
+        where = parse_where(options.get("where"))
         round_ = options.get("round")
         folder = None if out is None else Path(out)
         files = find_files(self.source, folder)
@@ -202,12 +185,15 @@ class Job:
             on_error=options.get("on_error", "fail"),
             progress=options.get("progress"),
         ) as space:
-            if headers := peek(files, columns):
-                Pool.open(headers, where=where, round_=round_, **named)
-            if files[0].format != "parquet":
-                space.claim()  # before the conversion, which takes its time
-            tables = read_tables(space, files, columns, options.get("text_column"))
-            pool = Pool.open(tables, where=where, round_=round_, **named)
+            asked = Asked(
+                files,
+                url_column=options.get("url_column"),
+                text_column=options.get("text_column"),
+                id_column=options.get("id_column"),
+                where=where,
+                round_=round_,
+            )
+            (pool,) = open_pools(space, [asked], options.get("columns"))
             if check is not None:
                 check(pool)
             matcher = matcher or Matcher(self.metadata, self.mode)
@@ -229,7 +215,7 @@ class Work:
     space: Workspace
     pool: Pool
     matcher: Matcher
-    choice: Choice | None
+    choice: Fates | None
     known: KnownCounts | None
 
     @property

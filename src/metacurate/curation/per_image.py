@@ -6,54 +6,21 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from metacurate.curation.balance import list_arrays
-from metacurate.curation.sample import hash_pairs
-from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
-from metacurate.engine.storage import read_arrow, write_atomically
+from metacurate.engine.stage import Stage, Unit, UnitRecord, Watch
 from metacurate.engine.workspace import Workspace
+from metacurate.hashing.pairs import hash_pairs
 from metacurate.matching.automaton import FORMAT
 from metacurate.matching.matcher import Matcher
-from metacurate.pool.reader import Positions, Reader, id_texts, valid_texts
+from metacurate.pool.reader import Reader, id_texts, valid_texts
 from metacurate.pool.tables import Pool
-
-PARTITION_ROWS = 4_000_000  # so many captions are sorted at once
-WRITE_BYTES = 1 << 24
-KEY_SEEDS = (0, 1)  # of the two halves of an image's 128-bit key
-
-Hashes = npt.NDArray[np.uint64]
-
-
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """The captions of a pool that are left out, because their image has another one.
-
-    Attributes:
-        pool: whose captions. others: bool[rows of the pool], True for those that are left out.
-        key: names what the choice depends on, in hex.
-    """
-
-    pool: Pool
-    others: npt.NDArray[np.bool_]
-    key: str
-
-    def holds(self, source: str, positions: Positions) -> npt.NDArray[np.bool_]:
-        """Which rows are left out.
-
-        Args:
-            source: path of their file. positions: int64[rows], in the file.
-
-        Returns:
-            bool[rows].
-        """
-        return self.others[positions + self.pool.first_rows[source]]
+from metacurate.pool.winners import KEY_FORMAT, Fates, Keyed, KeyTask, decide, hash_keys
 
 
 @dataclass(frozen=True)
@@ -79,6 +46,7 @@ class CaptionStage(Stage):
             "mode": self.matcher.mode,
             "seed": self.seed,
             "format": FORMAT,
+            "key_format": KEY_FORMAT,
         }
 
     @cached_property
@@ -96,16 +64,15 @@ class CaptionStage(Stage):
         return CaptionTask(self, watch)
 
 
-class CaptionTask(Task):
+class CaptionTask(KeyTask):
     """Draws for the captions of several units."""
 
     def __init__(self, stage: CaptionStage, watch: Watch) -> None:
         """Start with no captions."""
+        super().__init__()
         self._stage = stage
         pool = stage.pool
         self._reader = Reader(pool, [pool.id_column, pool.text_column], watch)
-        self._units: list[str] = []
-        self._captions: list[pa.Table] = []
 
     def process(self, unit: Unit) -> UnitRecord:
         """Draw for a unit's matched captions.
@@ -124,35 +91,13 @@ class CaptionTask(Task):
                 matched &= array.is_valid().to_numpy(zero_copy_only=False)
             mask = pa.array(matched)
             ids, texts = ids.filter(mask), texts.filter(mask)
-            empty = pa.array([""]).take(pa.array(np.zeros(len(ids), np.int32)))
-            high, low = (hash_pairs(ids, empty, seed) for seed in KEY_SEEDS)
-            captions.append(
-                pa.table(
-                    {
-                        "high": high,
-                        "low": low,
-                        "draw": hash_pairs(ids, texts, stage.seed, "caption"),
-                        "unit": np.full(len(ids), len(self._units), np.uint32),
-                        "row": (rows.positions[matched] - unit.first_row).astype(np.uint32),
-                    }
-                )
-            )
-        self._captions += captions
-        self._units.append(unit.name)
+            draws = hash_pairs(ids, texts, stage.seed, "caption")
+            captions.append(Keyed(rows.positions[matched], hash_keys([ids]), (draws,)))
+        self.collect(unit, captions)
         return UnitRecord.of(unit, began, rows_read=unit.rows, invalid=0)
 
-    def partial(self) -> pa.Table:
-        """All drawn captions by key, and the names of their units in the table's metadata."""
-        if not self._captions:
-            return pa.table({})
-        table = pa.concat_tables(self._captions).combine_chunks()
-        order = np.argsort(table["high"].to_numpy())
-        return table.take(pa.array(order)).replace_schema_metadata(
-            {"units": json.dumps(self._units)}
-        )
 
-
-def choose_captions(space: Workspace, stage: CaptionStage) -> Choice:
+def choose_captions(space: Workspace, stage: CaptionStage) -> Fates:
     """Choose one of each image's matched captions (Meta CLIP 2's order: caption, then pair).
 
     The caption with the smallest draw of purpose `caption` wins, wherever its row is; of rows
@@ -163,74 +108,8 @@ def choose_captions(space: Workspace, stage: CaptionStage) -> Choice:
         space: where what was drawn is kept. stage: what draws.
 
     Returns:
-        The captions that are left out.
+        The fates of all rows; captions that take no part are not left out.
     """
     outcome = space.run(stage)
     key = outcome.identity(stage.choice_key)  # what could not be read had no say
-    path = space.work / f"others-{key[:16]}.npy"
-    if not _is_whole(path, stage.pool.rows):
-        for stale in space.work.glob("others-*.npy"):
-            stale.unlink()
-        write_atomically(path, lambda temporary: _choose(outcome.partials, stage.pool, temporary))
-    return Choice(stage.pool, np.load(path, mmap_mode="r"), key)
-
-
-def _is_whole(path: Path, rows: int) -> bool:
-    """Whether the file is there, and not what a machine left that lost its power."""
-    try:
-        return len(np.load(path, mmap_mode="r")) == rows
-    except (OSError, ValueError, EOFError):
-        return False
-
-
-def _choose(partials: Sequence[Path], pool: Pool, path: Path) -> None:
-    """Write bool[rows of the pool]: partition by partition, so that memory is bounded."""
-    others = _map_zeros(path, pool.rows)
-    starts = {unit.name: pool.first_rows[unit.source] + unit.first_row for unit in pool.units}
-    tables = [table for table in map(read_arrow, partials) if len(table)]
-    offsets = [
-        np.array([starts[name] for name in json.loads(table.schema.metadata[b"units"])])
-        for table in tables
-    ]
-    keys = [table["high"].to_numpy() for table in tables]
-    n_partitions = -(-sum(map(len, tables)) // PARTITION_ROWS)
-    edges = [2**64 * part // max(1, n_partitions) for part in range(n_partitions + 1)]
-    for low, high in pairwise(edges):
-        pieces = []
-        for table, offset, key in zip(tables, offsets, keys, strict=True):
-            start = np.searchsorted(key, np.uint64(low))
-            stop = len(key) if high == 2**64 else np.searchsorted(key, np.uint64(high))
-            piece = table.slice(start, stop - start)
-            rows = offset[piece["unit"].to_numpy()] + piece["row"].to_numpy()
-            pieces.append([*(piece[name].to_numpy() for name in ("high", "low", "draw")), rows])
-        columns = [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
-        others[losers(*columns)] = True
-    others.flush()
-
-
-def _map_zeros(path: Path, size: int) -> Any:
-    """Map bool[size] in a .npy file, all of it written: a full disk would kill a sparse one."""
-    header = {"descr": "|b1", "fortran_order": False, "shape": (size,)}
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for start in range(0, size, WRITE_BYTES):
-            file.write(bytes(min(WRITE_BYTES, size - start)))
-    return np.load(path, mmap_mode="r+")
-
-
-def losers(high: Hashes, low: Hashes, draws: Hashes, rows: Positions) -> Positions:
-    """Rows that do not win their image.
-
-    Args:
-        high, low: uint64[captions], halves of each image's key.
-        draws: uint64[captions], the smallest wins.
-        rows: int64[captions], where in the pool; decides between equal draws.
-
-    Returns:
-        int64, some of `rows`.
-    """
-    order = np.lexsort((rows, draws, low, high))
-    high, low = high[order], low[order]
-    same = (high[1:] == high[:-1]) & (low[1:] == low[:-1])
-    lost: Positions = rows[order[1:][same]]
-    return lost
+    return decide(space.work, key, stage.pool, outcome.partials)

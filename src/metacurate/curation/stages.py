@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from metacurate.curation.balance import Balance, list_arrays
 from metacurate.curation.count import Counts
-from metacurate.curation.per_image import Choice
 from metacurate.curation.sample import draws
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
 from metacurate.engine.storage import read_arrow, write_parquet
@@ -29,6 +28,7 @@ from metacurate.pool.reader import (
     without_views,
 )
 from metacurate.pool.tables import ROUND, Pool
+from metacurate.pool.winners import Fates
 from metacurate.schema import CURATED
 
 Values = npt.NDArray[np.uint64]
@@ -45,7 +45,7 @@ class CountStage(Stage):
 
     pool: Pool
     matcher: Matcher
-    choice: Choice | None = None
+    choice: Fates | None = None
     name = "count"
 
     def configuration(self) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class Sampling:
     matcher: Matcher
     balance: Balance
     seed: int
-    choice: Choice | None = None
+    choice: Fates | None = None
 
     def configuration(self) -> dict[str, Any]:
         """All that decides which pairs are kept, but the threshold."""

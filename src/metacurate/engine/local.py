@@ -156,11 +156,16 @@ _shared: dict[str, Any] = {}  # of a worker process: what it was begun with
 
 
 def _begin(stopped: Any, done_by_item: Any) -> None:
-    """Prepare a worker process: the parent hears Ctrl-C, and is never outlived."""
+    """Prepare a worker process."""
+    ignore_interrupts_and_end_with_parent()
+    _shared.update(stop=_Stopped(stopped), done=done_by_item)
+
+
+def ignore_interrupts_and_end_with_parent() -> None:
+    """Prepare a process that works for another: that one hears Ctrl-C, and is never outlived."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":  # at once, even from inside a library
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    _shared.update(stop=_Stopped(stopped), done=done_by_item)
     threading.Thread(target=_follow_parent, daemon=True).start()
 
 

@@ -63,6 +63,8 @@ class UnitRecord:
         kept, balanced_away, unmatched: rows by fate; None where the stage decides none.
         other_caption: matched rows that are left out because another caption of their image
             was chosen; None where the stage chooses none.
+        duplicate: rows that another row of the pool repeats, which is kept.
+        held_elsewhere: rows that another pool holds already.
         seconds: time it took.
         output: name of the file made of it, or None.
         error: one line, about some of its rows, or where it `failed` about the whole unit.
@@ -81,6 +83,8 @@ class UnitRecord:
     balanced_away: int | None = None
     unmatched: int | None = None
     other_caption: int | None = None
+    duplicate: int | None = None
+    held_elsewhere: int | None = None
     output: str | None = None
     error: str | None = None
     failed: bool = False

@@ -35,7 +35,7 @@ class Workspace:
     Attributes:
         folder: the output folder. configuration: what it is bound to, once it is claimed.
         workers: number of threads. on_error: what corrupt inputs mean. progress: what is told.
-        shards: whether shards.parquet has a place there: not among the files of a pool.
+        shards: where in it shards.parquet goes: not among the files of a pool; None for nowhere.
         began: when, by the monotonic clock, in seconds.
         outcomes: of the stages that were run, by name.
     """
@@ -45,7 +45,7 @@ class Workspace:
     workers: int
     on_error: OnError
     progress: Progress
-    shards: bool = True
+    shards: str | None = SHARDS_FILE
     began: float = field(default_factory=time.monotonic)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     _told: set[tuple[str, str | None]] = field(default_factory=set)
@@ -76,16 +76,14 @@ class Workspace:
         return outcome
 
     def _judge(self, stage: Stage, outcome: Outcome) -> None:
-        listing = SHARDS_FILE if self.shards else None
         if self.on_error == "fail":
             (self.folder / MANIFEST).unlink(missing_ok=True)
-            if self.shards:
-                self.write_shards(outcome)
-            raise CorruptInputError(stage.name, outcome.errors, listing)
+            self.write_shards(outcome)
+            raise CorruptInputError(stage.name, outcome.errors, self.shards)
         news = [e for e in outcome.errors if (e.source, e.error) not in self._told]
         self._told.update((e.source, e.error) for e in news)
         if news:
-            log.warning("skipped: %s", CorruptInputError(stage.name, news, listing))
+            log.warning("skipped: %s", CorruptInputError(stage.name, news, self.shards))
 
     def unit_totals(self, counted: Outcome) -> dict[str, Any]:
         """Numbers of units, and the time since the beginning.
@@ -101,13 +99,15 @@ class Workspace:
         }
 
     def write_shards(self, outcome: Outcome) -> None:
-        """Write shards.parquet: what became of each unit.
+        """Write shards.parquet, where it has a place: what became of each unit.
 
         A file's rows that could not even be converted are told with its first unit.
 
         Args:
             outcome: of the stage that decided the rows' fates.
         """
+        if self.shards is None:
+            return
         earlier = {
             record.source: record.error
             for other in self.outcomes.values()
@@ -123,7 +123,7 @@ class Workspace:
             }
             for record in outcome.records
         ]
-        write_parquet(self.folder / SHARDS_FILE, pa.Table.from_pylist(rows, schema=SHARDS))
+        write_parquet(self.folder / self.shards, pa.Table.from_pylist(rows, schema=SHARDS))
 
     def write_manifest(self, totals: dict[str, Any], digests: dict[str, str]) -> None:
         """Write manifest.json, the last of all files: its presence means complete.
@@ -148,7 +148,7 @@ def open_workspace(
     workers: int | None = None,
     on_error: OnError = "fail",
     progress: Progress | None = None,
-    shards: bool = True,
+    shards: str | None = SHARDS_FILE,
 ) -> Iterator[Workspace]:
     """Hold an output folder until the block ends; `Workspace.claim` binds it.
 
@@ -158,7 +158,7 @@ def open_workspace(
         workers: number of threads; all cores without it.
         on_error: ``fail`` when an input is corrupt, after all others are done; or ``skip`` it.
         progress: told of what is done.
-        shards: whether shards.parquet has a place there.
+        shards: where in it shards.parquet goes; None for nowhere.
 
     Raises:
         UsageError: for fewer than one worker, or a folder that holds something else.
@@ -173,7 +173,8 @@ def open_workspace(
     check_claim(out, configuration)
     existed = out.exists()
     with lock(work_folder(out)):
-        for place in (out, work_folder(out), *work_folder(out).glob("*/")):
+        places = [out, work_folder(out), *work_folder(out).glob("*/")]
+        for place in places if shards is None else [*places, (out / shards).parent]:
             drop_temporaries(place)
         try:
             check_claim(out, configuration)  # again: another run may have ended meanwhile

@@ -90,7 +90,7 @@ def build_metadata(
     configuration = {"command": "metadata build", "pool": [path.stem]}
     with open_workspace(
         folder, configuration, workers=min(wanted, affordable), on_error=on_error,
-        progress=progress, shards=False,
+        progress=progress, shards=None,
     ) as space:  # fmt: skip
         candidates = Candidates(recipe, space, memory, (path, build_folder(path)))
         space.claim()

@@ -142,8 +142,28 @@ def read_tables(
     """Bring a pool's files into a form that can be read by units.
 
     Args:
-        space: where conversions are kept.
         files: of one format, from `find_files`.
+        space, columns, text_field: as for `read_pools`.
+
+    Raises:
+        UsageError: for columns of files that have their own.
+        CorruptInputError: when files are corrupt and that is not to be skipped.
+    """
+    (tables,) = read_pools(space, [files], columns, text_field)
+    return tables
+
+
+def read_pools(
+    space: Workspace,
+    pools: Sequence[Sequence[InputFile]],
+    columns: Sequence[str] | None,
+    text_field: str | None,
+) -> list[list[PoolFile]]:
+    """Bring the files of some pools into a form that can be read by units, all in one stage.
+
+    Args:
+        space: where conversions are kept.
+        pools: the files of each, of one format, from `find_files`.
         columns: names for files of CSV or TSV without a header.
         text_field: in tars, where the captions are; None to look for them.
 
@@ -151,25 +171,28 @@ def read_tables(
         UsageError: for columns of files that have their own.
         CorruptInputError: when files are corrupt and that is not to be skipped.
     """
-    kind = files[0].format
-    if columns is not None and kind not in DELIMITERS:
+    kinds = {files[0].format for files in pools}
+    if columns is not None and not kinds & DELIMITERS.keys():
         raise UsageError("--columns names the columns of CSV and TSV without a header")
-    if kind == "parquet":
-        return [read_footer(file) for file in files]
-    names = tuple(columns) if columns is not None else None
-    field = text_field if kind == "tar" else None
-    stage = ConvertStage(tuple(files), names, field)
-    outcome = space.run(stage)
-    tables = [
-        read_footer(
-            file,
-            None if record.output is None else str(space.folder / CONVERTED / record.output),
-            record.error if record.failed else None,
-            stage.key,
-        )
-        for file, record in zip(files, outcome.records, strict=True)
+    made: dict[str, PoolFile] = {}
+    others = {file.path: file for files in pools for file in files if file.format != "parquet"}
+    if others:
+        names = tuple(columns) if columns is not None else None
+        field = text_field if "tar" in kinds else None
+        stage = ConvertStage(tuple(others.values()), names, field)
+        for file, record in zip(stage.files, space.run(stage).records, strict=True):
+            output = None if record.output is None else space.folder / CONVERTED / record.output
+            made[file.path] = read_footer(
+                file,
+                None if output is None else str(output),
+                record.error if record.failed else None,
+                stage.key,
+            )
+    tables = [[made.get(file.path) or read_footer(file) for file in files] for files in pools]
+    return [
+        _with_common_columns(of_pool) if files[0].format in ("jsonl", "tar") else of_pool
+        for files, of_pool in zip(pools, tables, strict=True)
     ]
-    return tables if kind in DELIMITERS else _with_common_columns(tables)
 
 
 def _with_common_columns(tables: Sequence[PoolFile]) -> list[PoolFile]:

@@ -74,11 +74,16 @@ def absolute_sources(source: Source) -> list[str]:
     Args:
         source: one path, glob or URI, or several.
     """
-    named = _listed(source)
+    named = list_sources(source)
     return sorted(one if "://" in one else os.path.abspath(one) for one in named)  # noqa: PTH100
 
 
-def _listed(source: Source) -> list[str]:
+def list_sources(source: Source) -> list[str]:
+    """What a pool argument names, one by one.
+
+    Args:
+        source: one path, glob or URI, or several.
+    """
     return [str(s) for s in ([source] if isinstance(source, str | Path) else source)]
 
 
@@ -109,28 +114,32 @@ def find_files(source: Source, out: Path | None = None) -> list[InputFile]:
     files = _with_sidecars(inputs)
     _refuse_mixture(files)
     if out is not None:
-        for file in files:
-            if "://" not in file.path and Path(file.path).resolve().is_relative_to(out.resolve()):
-                raise UsageError(f"the output folder {out} holds files of the pool: {file.path}")
+        _refuse_held(out, (file.path for file in files))
     return files
 
 
-def list_files(source: Source, known: Callable[[str], bool], kinds: str) -> list[str]:
+def list_files(
+    source: Source, known: Callable[[str], bool], kinds: str, out: Path | None = None
+) -> list[str]:
     """List the files of another kind than a pool's that an argument means.
 
     Args:
         source: as for `find_files`.
         known: whether a file in a folder is one of them, by its path.
         kinds: how they are named, for errors.
+        out: the output folder, which must not lie among them.
 
     Returns:
         Paths or URIs, sorted, each once.
 
     Raises:
-        UsageError: when one of them means no file.
+        UsageError: when one of them means no file, or outputs would lie among them.
         InputError: when a folder can't be looked through.
     """
-    return sorted(_paths(source, known, kinds).values())
+    found = sorted(_paths(source, known, kinds, out).values())
+    if out is not None:
+        _refuse_held(out, found)
+    return found
 
 
 def _paths(
@@ -138,12 +147,16 @@ def _paths(
 ) -> dict[str, str]:
     """Paths or URIs of the files that an argument means, by what tells whether two are the same."""
     found: dict[str, str] = {}
-    for one in _listed(source):
-        filesystem, path = _locate(one)
+    for one in list_sources(source):
+        filesystem, path = locate(one)
         local = isinstance(filesystem, LocalFileSystem)
         if out is not None and local:
             _refuse_inside(out, one, path)
-        for name in _names(filesystem, path, one, known, kinds):
+        try:
+            names = _names(filesystem, path, one, known, kinds)
+        except storage_errors(filesystem) as error:
+            raise InputError(one, f"can't be looked at: {first_line(error)}") from error
+        for name in names:
             place = name if local else filesystem.unstrip_protocol(name)
             found.setdefault(os.path.realpath(place) if local else place, place)
     return found
@@ -185,7 +198,18 @@ def refuse_changed(path: str, identity: str) -> None:
         raise InputError(path, "it changed while it was read")
 
 
-def _locate(one: str) -> tuple[Any, str]:
+def locate(one: str) -> tuple[Any, str]:
+    """Where a path or URI leads.
+
+    Args:
+        one: path or URI.
+
+    Returns:
+        The file system of fsspec, and the path in it.
+
+    Raises:
+        UsageError: when there is no way to it; where a package is missing, naming the extra.
+    """
     try:
         filesystem, path = fsspec.core.url_to_fs(one)
     except (ImportError, ValueError) as error:
@@ -195,6 +219,27 @@ def _locate(one: str) -> tuple[Any, str]:
     if isinstance(filesystem, LocalFileSystem):
         path = os.path.normpath(path)
     return filesystem, path
+
+
+def storage_errors(filesystem: Any) -> tuple[type[Exception], ...]:
+    """The errors that tell that a storage does not answer, or refuses.
+
+    Args:
+        filesystem: of fsspec.
+
+    Returns:
+        For `except`: not all are OSErrors where there are no credentials, or no connection.
+    """
+    if not {"s3", "s3a"}.intersection(_protocols(filesystem)):
+        return (OSError,)
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return OSError, BotoCoreError, ClientError
+
+
+def _protocols(filesystem: Any) -> tuple[str, ...]:
+    told = filesystem.protocol
+    return (told,) if isinstance(told, str) else tuple(told)
 
 
 def _is_pool_file(path: str) -> bool:
@@ -323,3 +368,10 @@ def _refuse_inside(out: Path, one: str, path: str) -> None:
         inside = Path(path).is_dir() and out.resolve().is_relative_to(Path(path).resolve())
     if inside:
         raise UsageError(f"the output folder {out} lies in the pool's folder {one}")
+
+
+def _refuse_held(out: Path, paths: Iterable[str]) -> None:
+    """Refuse inputs that lie where the outputs would."""
+    for path in paths:
+        if "://" not in path and Path(path).resolve().is_relative_to(out.resolve()):
+            raise UsageError(f"the output folder {out} holds files of the pool: {path}")

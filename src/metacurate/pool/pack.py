@@ -150,7 +150,7 @@ def pack(
         "rows_per_shard": rows_per_shard,
     }
     with open_workspace(
-        folder, configuration, workers=workers, on_error=on_error, progress=progress, shards=False
+        folder, configuration, workers=workers, on_error=on_error, progress=progress, shards=None
     ) as space:
         if inputs[0].format != "parquet":
             space.claim()  # before the conversion, which takes its time

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import fsspec
 import pyarrow as pa
@@ -124,6 +124,7 @@ class Pool:
         id_column: str | None = None,
         where: Where | None = None,
         round_: int | None = None,
+        only: Literal["url", "text"] | None = None,
     ) -> "Pool":
         """Find the columns of a pool.
 
@@ -135,6 +136,7 @@ class Pool:
                 without urls.
             where: which rows to take.
             round_: of balancing, where the files don't tell.
+            only: the one of the two columns that is read: the other need not be there.
 
         Raises:
             UsageError: when columns must be named, `where` does not fit, or tars that are to be
@@ -147,8 +149,12 @@ class Pool:
         schemas = [file.schema for file in files if file.schema is not None]
         if not schemas:
             _refuse(files)
-        identity = id_column or url_column or _find_column(files, URL_NAMES, "url")
-        text = text_column or _find_column(files, TEXT_NAMES, "text")
+        identity = text = ""
+        if only != "text":
+            identity = id_column or url_column or _find_column(files, URL_NAMES, "url")
+        if only != "url":
+            text = text_column or _find_column(files, TEXT_NAMES, "text")
+        identity, text = identity or text, text or identity
         checked = tuple(_check_columns(file, identity, text, id_column) for file in files)
         good = [file for file in checked if file.problem is None]
         if not good:

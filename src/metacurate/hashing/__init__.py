@@ -1,0 +1,1 @@
+"""Hashes that stand for pairs, texts and whole rows, wherever these are stored."""
