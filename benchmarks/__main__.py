@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import count, curate, entries, matching, ngrams
+from benchmarks import count, curate, dedup, entries, extract, matching, ngrams
 from benchmarks.data import ROOT, WORK
 from benchmarks.fresh import MeasurementError
 from benchmarks.report import Section, save
@@ -15,6 +15,8 @@ BENCHMARKS: dict[str, Callable[[Sizes], Section]] = {
     "matching": matching.run,
     "count": count.run,
     "curate": curate.run,
+    "extract": extract.run,
+    "dedup": dedup.run,
     "ngrams": ngrams.run,
     "entries": entries.run,
 }

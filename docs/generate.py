@@ -5,7 +5,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from metacurate.curation.sample import Purpose, draw_seed, draws, xxh64
+from metacurate.curation.sample import draws
+from metacurate.hashing.pairs import Purpose, draw_seed, xxh64
 
 DOCS = Path(__file__).parent
 VECTORS: tuple[tuple[str, str, int, Purpose, int], ...] = (

@@ -330,6 +330,13 @@ WRONG = [  # setup, command, start of the message
         id="shards of no rows",
     ),
     pytest.param(
+        nothing, "dedup pool -o out --against pool/a.parquet",
+        "{}/pool/a.parquet is in the pool and in --against",
+        id="dedup: pool against itself",
+    ),
+    pytest.param(nothing, "dedup pool -o out --seed -1", "seed -1 is ", id="dedup: seed below 0"),
+    pytest.param(nothing, "dedup pool -o out --where text==", "--where: ", id="dedup: where"),
+    pytest.param(
         nothing, "plan pool -m m.txt -t 5 -t 0", "threshold 0 is not a", id="plan: t is 0"
     ),
     pytest.param(
@@ -416,6 +423,7 @@ def test_the_same_in_a_process(
         ("curate pool -m m.txt -o out --mode quick", "--mode"),
         ("curate pool -m m.txt -o out --on-error ignore", "--on-error"),
         ("curate pool -m m.txt", "--out"),
+        ("dedup pool -o out --by image", "--by"),
         ("curate -m m.txt -o out", "pool"),
         ("ballance", "ballance"),
     ],
@@ -669,6 +677,19 @@ def test_steps_give_what_curate_gives(folder: Path) -> None:
         assert path.read_bytes() == (Path("two/curated") / path.name).read_bytes()
 
 
+def test_dedup(folder: Path) -> None:
+    write_pairs(Path("again/a.parquet"), ROWS + 1)  # one more than pool/a.parquet
+    done = call("dedup pool again -o out --where", "url != 'x'", "--json")
+    summary = json.loads(done.out)
+    fates = ("rows_read", "kept", "duplicate", "invalid", "filtered")
+    assert [summary[name] for name in fates] == [4 * ROWS + 1, 3 * ROWS + 1, ROWS, 0, 0]
+    assert json.loads(Path("out/manifest.json").read_text())["totals"] == summary
+    held = json.loads(call("dedup again -o two --by url --against out --json").out)
+    assert (held["kept"], held["held_elsewhere"]) == (0, ROWS + 1)
+    status = json.loads(call("status out --json").out)
+    assert (status["command"], status["state"]) == ("dedup", "complete")
+
+
 def test_foreign_counts_are_allowed_and_told(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -696,6 +717,8 @@ OPTIONS = {
     "count": f"--metadata --out --mode {POOL} --json",
     "sample": f"--metadata --counts --out {THRESHOLDS} --foreign-counts --seed {POOL} --uids",
     "match": "--metadata --counts --threshold --tail-share --url --seed --round --mode",
+    "dedup": "--out --by --against --seed --where --columns --url-column --text-column --id-column "
+    "--workers --on-error --json",
     "pack": "--out --rows-per-shard --columns --workers --json",
     "info": "--json",
     "status": "--json",

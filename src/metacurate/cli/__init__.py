@@ -9,12 +9,15 @@ from typing import Annotated
 import typer
 
 from metacurate import __version__
-from metacurate.cli import curation, folders, metadata, pools
+from metacurate.cli import curation, extract, folders, metadata, pools
 from metacurate.cli.printing import StandardError, printable
 from metacurate.errors import MetacurateError, UsageError, first_line
 
 INTERRUPTED = 130  # the shell's exit code for it
-RESUMED = ("curate", "plan", "count", "sample", "pack", "metadata build", "metadata fetch")
+RESUMED = (
+    "curate", "plan", "count", "sample", "extract", "dedup", "pack", "metadata build",
+    "metadata fetch",
+)  # fmt: skip
 
 app = typer.Typer(
     name="metacurate",
@@ -45,6 +48,8 @@ for command in (
     curation.count,
     curation.sample,
     curation.match,
+    extract.extract,
+    pools.dedup,
     pools.pack,
     folders.info,
     folders.status,

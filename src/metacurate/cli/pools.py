@@ -1,13 +1,62 @@
-"""Commands that make pools: pack, and the demo's."""
+"""Commands that make pools: dedup, pack, and the demo's."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
 from metacurate.cli import options
 from metacurate.cli.printing import print_json, print_summary, print_table
+
+By = Literal["pair", "url", "text"]
+
+
+def dedup(
+    pool: options.Pool,
+    out: options.Out,
+    by: Annotated[
+        By,
+        typer.Option("--by", help="What no two rows may share: url and text (pair), url, or text."),
+    ] = "pair",
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--against", help="Another pool, whose rows are not to come again; may be repeated."
+        ),
+    ] = None,
+    seed: options.Seed = 0,
+    where: options.Where = None,
+    columns: options.Columns = None,
+    url_column: options.UrlColumn = None,
+    text_column: options.TextColumn = None,
+    id_column: options.IdColumn = None,
+    workers: options.Workers = None,
+    on_error: options.OnErrorOption = "fail",
+    as_json: options.Json = False,
+) -> None:
+    """Keep one row of those that share a url, a text or both; what is written is a pool again.
+
+    The same rows stay in whatever order and files they come, and balancing draws anew. The same
+    command goes on where a run was cut off.
+
+    Examples:
+
+        metacurate dedup pool/ -o unique/
+
+        metacurate dedup 'new/*.parquet' --by url --against old/ --against blocked.csv -o unique/
+    """
+    from metacurate.engine.progress import terminal_progress
+    from metacurate.pool.dedup import dedup as run
+
+    with terminal_progress() as progress:
+        summary = run(
+            pool, out, by=by, against=against, seed=seed, where=where,
+            columns=options.split_columns(columns), url_column=url_column,
+            text_column=text_column, id_column=id_column, workers=workers, on_error=on_error,
+            progress=progress,
+        )  # fmt: skip
+    print_summary(summary, f"Rows without duplicates in {out}", as_json)
 
 
 def pack(

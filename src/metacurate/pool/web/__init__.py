@@ -1,0 +1,1 @@
+"""Archives of the web, and the image-text pairs that their pages hold."""

@@ -1,0 +1,72 @@
+"""Pages are parsed in another process, which a page may cost."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from metacurate.errors import MetacurateError
+from metacurate.pool.web import parser as parser_module
+from metacurate.pool.web.harvest import Harvest
+from metacurate.pool.web.html import read_html
+from metacurate.pool.web.parser import Parser, RawPage
+
+URL = "http://page.example/"
+SLOW = RawPage(URL, "", b"<img " + b" ".join(b"a%d=1" % i for i in range(200_000)) + b">")
+
+
+@pytest.fixture(scope="module")
+def parser() -> Iterator[Parser]:
+    parser = Parser(seconds=1.0)
+    yield parser
+    parser.close()
+
+
+def page(number: int) -> RawPage:
+    return RawPage(f"{URL}{number}", "utf-8", f"<img src={number}.jpg alt='é {number}'>".encode())
+
+
+def test_pages_are_read_as_in_this_process(parser: Parser) -> None:
+    pages = [page(number) for number in range(5)]
+    here = Harvest()
+    for one in pages:
+        read_html(one.content, one.url, here)
+    assert parser.harvest(pages) == here
+    assert parser.harvest([]) == Harvest()
+
+
+def test_charsets(parser: Parser) -> None:
+    content = "<img src=a.jpg alt='é'>".encode("latin-1")
+    assert parser.harvest([RawPage(URL, "iso-8859-1", content)]).texts == ["é"]
+    assert parser.harvest([RawPage(URL, "", b"\xef\xbb\xbf<img src=a.jpg alt=x>")]).texts == ["x"]
+
+
+def test_a_page_that_takes_too_long_is_cut_off_and_counted(parser: Parser) -> None:
+    began = time.monotonic()
+    found = parser.harvest([page(0), SLOW, page(1), page(2)])
+    assert time.monotonic() - began < 10
+    assert found.texts == ["é 0", "é 1", "é 2"]
+    assert found.counts["page_took_too_long"] == 1
+    assert found.counts["pages"] == 3
+
+
+def test_a_page_that_breaks_the_parser_is_counted(parser: Parser) -> None:
+    parser.harvest([page(0)])
+    process = parser._process
+    assert process is not None
+    assert process.pid is not None
+    killer = threading.Timer(0.3, os.kill, [process.pid, signal.SIGKILL])
+    killer.start()
+    found = parser.harvest([page(0), SLOW, page(1)])
+    killer.join()
+    assert found.texts == ["é 0", "é 1"]
+    assert found.counts["page_broke_the_parser"] == 1
+
+
+def test_a_process_that_does_not_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parser_module, "START_SECONDS", 0.0)
+    with pytest.raises(MetacurateError, match="does not start"):
+        Parser().harvest([page(0)])
