@@ -46,10 +46,12 @@ class Base:
             An http or https URL; None for other schemes (data:, javascript:), for what is no URL,
             and for a link that names nothing but a place in the page itself.
         """
-        link = link.strip(AROUND)
-        if "\n" in link or "\t" in link or "\r" in link:
-            link = link.translate(WITHIN)
-        absolute = link if link.startswith(ABSOLUTE) else self._absolute(link)
+        absolute: str | None = link
+        if not link.startswith(ABSOLUTE):
+            link = link.strip(AROUND)
+            if "\n" in link or "\t" in link or "\r" in link:
+                link = link.translate(WITHIN)
+            absolute = self._absolute(link)
         if absolute is None:
             return None
         try:

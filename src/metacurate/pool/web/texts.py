@@ -23,6 +23,8 @@ def plain_line(text: str) -> str:
     """
     if not text.isprintable():
         text = SURROGATE.sub("\ufffd", CONTROL.sub("", text))
+    elif "  " not in text and text.strip() == text:
+        return text  # its spaces are single ones already: the only white space that is printable
     return " ".join(text.split())
 
 
