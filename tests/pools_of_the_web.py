@@ -2,7 +2,7 @@
 
 Makes, in the current folder, what the page of that name works on:
 
-    python tests/pools_of_the_web.py laion | datacomp | cc12m | webdataset | metadata
+    python tests/pools_of_the_web.py laion | datacomp | cc12m | webdataset | metadata | archives
 
 All of it is drawn from one seed by Python's own generator: the same bytes of text on any machine.
 """
@@ -252,9 +252,77 @@ def _write_dump(path: Path, articles: Sequence[str]) -> None:
     path.write_bytes(b"".join([*streams, bz2.compress(b"</mediawiki>\n")]))
 
 
+def archives(folder: Path) -> None:
+    """A crawl in Common Crawl's layout, as WAT and WARC files, and lists of what to leave out."""
+    random = Random(SEED + 4)
+    crawl = Path("crawl-data") / "CC-MAIN-2024-22"
+    listings: dict[str, list[str]] = {"wat": [], "warc": []}
+    popular = [(make_url(random), make_caption(random)) for _ in range(50)]
+    for number in range(8):
+        pages = [_page(random, number * 200 + i, popular) for i in range(200)]
+        for kind, ending in (("wat", ".warc.wat.gz"), ("warc", ".warc.gz")):
+            name = crawl / "segments" / "1" / kind / f"CC-MAIN-20240518-{number:05d}{ending}"
+            write = _wat_record if kind == "wat" else _response
+            path = folder / "crawl" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"".join(gzip.compress(write(*page), mtime=0) for page in pages))
+            listings[kind].append(name.as_posix())
+    for kind, names in listings.items():
+        listing = "".join(f"{name}\n" for name in names).encode()
+        path = folder / "crawl" / crawl / f"{kind}.paths.gz"
+        path.write_bytes(gzip.compress(listing, mtime=0))
+    (folder / "domains.txt").write_text("# not ours to use\nsite7.example\n", "utf-8")
+    (folder / "words.txt").write_text("untitled\nclick to enlarge\n", "utf-8")
+
+
+def _page(
+    random: Random, number: int, popular: Sequence[tuple[str, str]]
+) -> tuple[str, list[dict[str, str]]]:
+    """A page's URL, and its images as attributes; some are on many pages, some on all of a site."""
+    url = f"https://site{number % 40}.example/articles/{number}.html"
+    images = [{"src": "/logo.png", "alt": "logo"}]
+    images += [{"src": f"{number}-{i}.jpg", "alt": make_caption(random)} for i in range(4)]
+    images += [{"src": src, "alt": alt} for src, alt in random.sample(popular, 2)]
+    images.append({"src": f"//cdn.example/{number}.jpg", "title": make_caption(random)})
+    images.append({"src": "spacer.gif", "alt": "a pixel", "width": "1", "height": "1"})
+    lazy = f"late/{number}.jpg"
+    images.append({"src": "placeholder.gif", "data-src": lazy, "alt": make_caption(random)})
+    return url, images
+
+
+def _wat_record(url: str, images: list[dict[str, str]]) -> bytes:
+    links: list[dict[str, str]] = []
+    for image in images:
+        texts = {name: image[name] for name in ("alt", "title") if name in image}
+        links.append({"path": "IMG@/src", "url": image["src"], **texts})
+    page = {"Head": {"Title": "a page"}, "Links": links}
+    payload = {"HTTP-Response-Metadata": {"HTML-Metadata": page}}
+    content = json.dumps({"Envelope": {"Payload-Metadata": payload}}).encode()
+    return _record("metadata", "application/json", url, content)
+
+
+def _response(url: str, images: list[dict[str, str]]) -> bytes:
+    tags = ""
+    for image in images:
+        attributes = " ".join(f'{name}="{value}"' for name, value in image.items())
+        tags += f"<img {attributes}>"
+    head = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n"
+    content = f"{head}<!doctype html><title>a page</title>{tags}".encode()
+    return _record("response", "application/http; msgtype=response", url, content)
+
+
+def _record(kind: str, content_type: str, url: str, content: bytes) -> bytes:
+    lines = [
+        "WARC/1.0", f"WARC-Type: {kind}", f"WARC-Target-URI: {url}",
+        f"Content-Type: {content_type}", f"Content-Length: {len(content)}",
+    ]  # fmt: skip
+    head = "".join(f"{line}\r\n" for line in lines).encode()
+    return head + b"\r\n" + content + b"\r\n\r\n"
+
+
 POOLS: dict[str, Callable[[Path], None]] = {
     "laion": laion, "datacomp": datacomp, "cc12m": cc12m, "webdataset": webdataset,
-    "metadata": metadata,
+    "metadata": metadata, "archives": archives,
 }  # fmt: skip
 
 

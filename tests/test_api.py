@@ -12,7 +12,8 @@ NAMES = ["Balance", "Matcher", "Metadata", "__version__", "count", "curate", "dr
 HEAVY = {"numba", "llvmlite", "pyarrow.compute", "pyarrow.parquet", "scipy"}
 OPTIONAL = {
     "pandas", "altair", "vl_convert", "duckdb", "torch", "wordfreq", "requests", "defusedxml",
-    "mwparserfromhell",
+    "mwparserfromhell", "fastwarc", "msgspec", "selectolax", "can_ada", "fasttext", "webencodings",
+    "charset_normalizer", "urllib3",
 }  # fmt: skip
 
 SHOW_MODULES = "import sys; print('modules', *sys.modules)"

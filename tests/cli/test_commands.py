@@ -717,6 +717,9 @@ OPTIONS = {
     "count": f"--metadata --out --mode {POOL} --json",
     "sample": f"--metadata --counts --out {THRESHOLDS} --foreign-counts --seed {POOL} --uids",
     "match": "--metadata --counts --threshold --tail-share --url --seed --round --mode",
+    "extract": "--out --crawl --kind --limit --seed --paths-root --metadata --mode --language "
+    "--min-language-score --min-chars --max-chars --block-domains --block-url-hashes --block-words "
+    "--workers --on-error --json",
     "dedup": "--out --by --against --seed --where --columns --url-column --text-column --id-column "
     "--workers --on-error --json",
     "pack": "--out --rows-per-shard --columns --workers --json",

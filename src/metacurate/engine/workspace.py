@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 OnError: TypeAlias = Literal["fail", "skip"]
 
 SHARDS_FILE = "shards.parquet"
+POOL_SHARDS_FILE = f"_accounting/{SHARDS_FILE}"  # where the output folder itself is a pool
 
 
 @dataclass

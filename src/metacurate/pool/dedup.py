@@ -8,15 +8,13 @@ from typing import Any, get_args
 
 from metacurate.engine.progress import Progress
 from metacurate.engine.run import Outcome
-from metacurate.engine.workspace import SHARDS_FILE, OnError, Workspace, open_workspace
+from metacurate.engine.workspace import POOL_SHARDS_FILE, OnError, Workspace, open_workspace
 from metacurate.errors import UsageError
 from metacurate.hashing.pairs import check_seed
 from metacurate.pool.dedup_stages import AgainstStage, By, DedupStage, KeyStage
 from metacurate.pool.files import Source, absolute_sources, find_files, list_sources
 from metacurate.pool.opening import Asked, check_identity, open_pools, parse_where
 from metacurate.pool.winners import decide
-
-ACCOUNTS = f"_accounting/{SHARDS_FILE}"  # no file of the pool that the output folder is
 
 
 def dedup(
@@ -88,7 +86,7 @@ def dedup(
     }
     with open_workspace(
         folder, configuration, workers=workers, on_error=on_error, progress=progress,
-        shards=ACCOUNTS,
+        shards=POOL_SHARDS_FILE,
     ) as space:  # fmt: skip
         pool, *rest = open_pools(space, asked, columns)
         space.claim()

@@ -9,10 +9,9 @@ from typing import Any, Final
 from metacurate.engine.progress import Progress
 from metacurate.engine.run import Outcome
 from metacurate.engine.storage import read_arrow
-from metacurate.engine.workspace import OnError, open_workspace
+from metacurate.engine.workspace import POOL_SHARDS_FILE, OnError, open_workspace
 from metacurate.errors import InputError, UsageError, first_line
 from metacurate.metadata.metadata import Metadata
-from metacurate.pool.dedup import ACCOUNTS
 from metacurate.pool.files import Source, absolute_sources
 from metacurate.pool.web.crawl import (
     PATHS_ROOT,
@@ -100,7 +99,7 @@ def extract(
         workers=workers,
         on_error=on_error,
         progress=progress,
-        shards=ACCOUNTS,
+        shards=POOL_SHARDS_FILE,
     ) as space:
         if source is not None:
             archives = list_archives(source, folder)
