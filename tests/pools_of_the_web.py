@@ -293,7 +293,7 @@ def _page(
 def _wat_record(url: str, images: list[dict[str, str]]) -> bytes:
     links: list[dict[str, str]] = []
     for image in images:
-        texts = {name: image[name] for name in ("alt", "title") if name in image}
+        texts: dict[str, str] = {k: image[k] for k in ("alt", "title") if k in image}
         links.append({"path": "IMG@/src", "url": image["src"], **texts})
     page = {"Head": {"Title": "a page"}, "Links": links}
     payload = {"HTTP-Response-Metadata": {"HTML-Metadata": page}}

@@ -1,8 +1,8 @@
 """Which files a pool argument means."""
 
-import importlib.util
 import os
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -334,9 +334,13 @@ def test_a_folder_of_counts_is_no_pool(tmp_path: Path) -> None:
         ("hf://datasets/someone/pool", "huggingface_hub", "hf"),
     ],
 )
-def test_a_store_names_the_extra_that_it_needs(uri: str, package: str, extra: str) -> None:
-    if importlib.util.find_spec(package) is not None:
-        pytest.skip(f"{package} is installed")
+def test_a_store_names_the_extra_that_it_needs(
+    uri: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = sys.modules["fsspec.registry"]._registry
+    monkeypatch.delitem(known, uri.partition(":")[0], raising=False)
+    for name in [package, *(one for one in sys.modules if one.startswith(f"{package}."))]:
+        monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
     with pytest.raises(UsageError) as caught:
         find_files(uri)
     assert str(caught.value).startswith(f"{uri}: can't be reached ")
