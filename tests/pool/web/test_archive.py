@@ -194,3 +194,10 @@ def test_whatever_bytes_are_changed_the_other_records_are_read(
     found, _ = read(b"".join(parts), tmp_path_factory.mktemp("archive"))
     others = [body for i, body in enumerate(BODIES) if i != hit]
     assert [body for body in found if body in others] == others
+
+
+def test_a_file_that_is_damaged_all_over_is_given_up(tmp_path: Path) -> None:
+    records = [record("metadata", BODIES[0], length=10**9)] * 300
+    found, damage = read(b"".join(records), tmp_path)
+    assert len(found) == damage.records == 100
+    assert "too much is damaged" in damage.first

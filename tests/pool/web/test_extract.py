@@ -446,3 +446,13 @@ def test_without_the_extra_it_is_named(archives: Path, tmp_path: Path) -> None:
 
 def test_errors_are_ours() -> None:
     assert issubclass(CorruptInputError, MetacurateError)
+
+
+def test_records_that_are_too_large_are_not_read(tmp_path: Path) -> None:
+    bomb = gzip.compress(record("metadata", b'{"IMG@/src": "' + b" " * (70 << 20) + b'"}'), 1)
+    good = gzip.compress(wat([image("a.jpg", alt="good")]))
+    path = tmp_path / "x.warc.wat.gz"
+    path.write_bytes(good + bomb + good)
+    totals = extract(path, tmp_path / "out")
+    assert totals["pages_lost"] == {"page_too_large": 1}
+    assert totals["kept"] == 2

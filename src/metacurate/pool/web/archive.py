@@ -29,7 +29,9 @@ HEAD_END = re.compile(rb"\r?\n\r?\n")
 LINE_END = re.compile(rb"\r?\n")
 RECORD_END = re.compile(rb"\r?\n\r?\n|\s*\Z")
 MOST_RECORD = 64 << 20  # bytes of a record that is cut anew; Common Crawl's are at most 5 MB
+MOST_DAMAGE = 100  # records of an archive that are looked for anew: each may cost reading all of it
 COPY_BYTES = 1 << 20
+CHUNK = 1 << 16  # bytes that are decompressed at once: to a thousand times as many, at most
 DIGITS = 15  # of a length: a longer one is no file's
 
 Taken = TypeVar("Taken")
@@ -132,7 +134,7 @@ def _is_by_record(path: Path) -> bool:
     member = zlib.decompressobj(31)
     end = b""
     with path.open("rb") as file:
-        while not member.eof and (chunk := file.read(1 << 16)):
+        while not member.eof and (chunk := file.read(CHUNK)):
             try:
                 content = end + member.decompress(chunk)
             except zlib.error:  # where members are damaged, others may be good
@@ -205,6 +207,9 @@ class _Archive:
             if seen:
                 yield self._at, held
             start = following
+            if damage.records == MOST_DAMAGE and start is not None:
+                damage.first += f" (and reading ends at byte {start:,}: too much is damaged)"
+                return
 
     def _has_line_feeds(self) -> bool:
         """Whether the lines of the first record's head end without a carriage return."""
@@ -293,7 +298,7 @@ class _Archive:
         while position < stop and size < MOST_RECORD:
             member = zlib.decompressobj(31)
             while not member.eof and position < stop and size < MOST_RECORD:
-                chunk = self.content[position : min(stop, position + COPY_BYTES)]
+                chunk = self.content[position : min(stop, position + CHUNK)]
                 position += len(chunk)
                 try:
                     parts.append(member.decompress(chunk))

@@ -21,6 +21,7 @@ from metacurate.pool.web.links import UID_DIGITS, host_of, uid_of
 
 ALGORITHMS = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256"}  # by number of hex digits
 NO_WORD = re.compile(r"[\W_]+")
+MOST_KNOWN = 1 << 18  # hosts that are remembered
 HEX = re.compile(r"[0-9a-f]+")
 
 
@@ -48,6 +49,8 @@ class Domains:
         host = url.partition("//")[2].partition("/")[0].rpartition("@")[2].partition(":")[0]
         blocked = self._known.get(host)
         if blocked is None:
+            if len(self._known) == MOST_KNOWN:
+                self._known.clear()
             labels = host.rstrip(".").split(".")
             blocked = any(".".join(labels[i:]) in self._domains for i in range(len(labels)))
             self._known[host] = blocked

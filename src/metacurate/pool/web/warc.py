@@ -12,9 +12,10 @@ from metacurate.pool.web.parser import RawPage
 PAGE_TYPES = ("text/html", "application/xhtml+xml")
 WAT_TYPE = "application/json"
 PAGE_BEGINNINGS = (b"<!doctype html", b"<html")
+MOST_WAT = 64 << 20  # bytes of a WAT record, which has some ten thousand
 MOST_PAGE = 16 << 20  # bytes; Common Crawl cuts pages at 5 MB
 SNIFFED = 512  # bytes of a page whose server does not tell its type
-TOO_LARGE: Final = "page_too_large"
+TOO_LARGE: Final = "page_too_large"  # or what a WAT file tells of it
 UNDECODABLE: Final = "page_undecodable"
 
 
@@ -47,7 +48,12 @@ def take(record: WarcRecord, lost: Counter[str]) -> RawPage | WatRecord | None:
     url = record.headers.get("WARC-Target-URI") or ""
     content_type = _plain_type(record.headers.get("Content-Type"))
     if kind == WarcRecordType.metadata:
-        return WatRecord(url, record.reader.read()) if content_type == WAT_TYPE else None
+        if content_type != WAT_TYPE:
+            return None
+        if record.content_length > MOST_WAT:
+            lost[TOO_LARGE] += 1
+            return None
+        return WatRecord(url, record.reader.read())
     if kind == WarcRecordType.resource and content_type in PAGE_TYPES:
         return _whole(RawPage(url, "", record.reader.read(MOST_PAGE + 1)), lost)
     if kind != WarcRecordType.response or not record.is_http:
