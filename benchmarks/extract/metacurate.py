@@ -1,11 +1,8 @@
 """metacurate reads archives: from a file to pairs with uids, on one core, without languages."""
 
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-
-from fastwarc.warc import WarcRecord
 
 from benchmarks.extract.archives import archive_path
 from benchmarks.extract.digest import digest
@@ -18,7 +15,7 @@ from metacurate.pool.web.html import read_html
 from metacurate.pool.web.links import uid_of
 from metacurate.pool.web.parser import Parser, RawPage
 from metacurate.pool.web.stage import BATCH_PAGES
-from metacurate.pool.web.warc import WatRecord, take
+from metacurate.pool.web.warc import Lost, WatRecord, take
 from metacurate.pool.web.wat import read_wat
 
 
@@ -59,17 +56,14 @@ def extract_warc(parser: Parser | None) -> Harvest:
 
 
 def _records(kind: str) -> Iterator[RawPage | WatRecord]:
-    lost: Counter[str] = Counter()
-
-    def taken(record: WarcRecord) -> RawPage | WatRecord | None:
-        return take(record, lost)
-
     scratch = Path(tempfile.gettempdir())
     sizes: list[int] = []
-    records: Iterator[RawPage | WatRecord] = read_records(
-        archive_path(kind), scratch, taken, Damage(), sizes.append
+    records: Iterator[RawPage | WatRecord | Lost] = read_records(
+        archive_path(kind), scratch, take, Damage(), sizes.append
     )
-    yield from records
+    for record in records:
+        assert not isinstance(record, Lost)
+        yield record
 
 
 def main(kind: str, process: bool = False) -> Figures:

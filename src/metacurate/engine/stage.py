@@ -44,7 +44,8 @@ class Unit:
     @cached_property
     def name(self) -> str:
         """Names the unit's outputs: the input's stem, a hash of its identity, and the range."""
-        stem = re.sub(r"[^A-Za-z0-9._-]", "_", Path(self.source).stem)[:80]
+        path = self.source.partition("?")[0] if "://" in self.source else self.source
+        stem = re.sub(r"[^A-Za-z0-9._-]", "_", Path(path).stem)[:80]
         identity = hashlib.sha256(f"{self.source}\0{self.identity}".encode()).hexdigest()[:12]
         return f"{stem}-{identity}-{self.first_row:012d}-{self.first_row + self.rows:012d}"
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from warcio.archiveiterator import ArchiveIterator
 
 from metacurate.errors import InputError
+from metacurate.pool.web import archive
 from metacurate.pool.web.archive import Damage, read_records
 
 from .archives import record
@@ -196,8 +197,47 @@ def test_whatever_bytes_are_changed_the_other_records_are_read(
     assert [body for body in found if body in others] == others
 
 
-def test_a_file_that_is_damaged_all_over_is_given_up(tmp_path: Path) -> None:
-    records = [record("metadata", BODIES[0], length=10**9)] * 300
-    found, damage = read(b"".join(records), tmp_path)
-    assert len(found) == damage.records == 100
-    assert "too much is damaged" in damage.first
+def test_a_file_that_is_damaged_all_over(write: Write, tmp_path: Path) -> None:
+    for length in (10, 10**6, 10**9, 10**12):
+        records = [record("metadata", BODIES[0], length=length)] * 300
+        found, damage = read(write(records), tmp_path)
+        assert found == [BODIES[0]] * 300
+        assert damage.records == 300
+
+
+@pytest.mark.parametrize("content_type", ["application/http; msgtype=request", "application/json"])
+def test_a_long_length_hides_nothing_however_large_the_file_is(
+    content_type: str, tmp_path: Path
+) -> None:
+    long = record("request", b"GET /", content_type=content_type, length=10**11)
+    body = b"x" * (9 << 20)
+    large = [RECORDS[0], long, *[record("metadata", body)] * 9, RECORDS[1]]
+    for write in (b"".join, members):
+        path = tmp_path / "x.warc"
+        path.write_bytes(write(large))
+        damage = Damage()
+        lengths = list(
+            read_records(path, tmp_path, lambda r: len(r.reader.read()), damage, lambda size: None)
+        )
+        assert lengths == [len(BODIES[0]), 5, *[len(body)] * 9, len(BODIES[1])]
+        assert damage.records == 1
+
+
+def test_a_record_that_lacks_its_end_does_not_take_the_next_one(tmp_path: Path) -> None:
+    cut = record("metadata", b"y" * 1000)[:-500]
+    found, damage = read(RECORDS[0] + cut + b"".join(RECORDS[1:]), tmp_path)
+    assert [body for body in found if body[:1] != b"y"] == BODIES
+    assert damage.records == 1
+    head, _, body = RECORDS[2].partition(b"Content-Length: 63\r\n")
+    without = head + body
+    assert without != RECORDS[2]
+    found, damage = read(b"".join([*RECORDS[:2], without, *RECORDS[3:]]), tmp_path)
+    assert (found, damage.records) == (BODIES, 1)
+    assert "bytes, not none" in damage.first
+
+
+def test_a_bomb_fills_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "LEAST_BOMB", 1 << 20)
+    bomb = gzip.compress(b"".join(RECORDS) + bytes(50 << 20))
+    with pytest.raises(InputError, match="decompresses to more than"):
+        read(bomb, tmp_path)

@@ -36,11 +36,14 @@ def test_domains_are_blocked_with_all_that_belongs_to_them(line: str, blocked: b
     assert not domains.holds("https://good.test/bad.example")
     assert not domains.holds("")
     assert not domains.holds("urn:bad.example")
+    assert domains.holds("HTTP://IMG.Bad.Example?q=1") == blocked
 
 
 def test_domains_in_other_scripts() -> None:
     assert Domains(["bücher.example"]).holds("https://www.xn--bcher-kva.example/")
     assert Domains(["1.2.3.4"]).holds("http://1.2.3.4/a")
+    assert Domains(["bücher.example"]).holds("https://bücher.example/")
+    assert Domains(["[::1]"]).holds("http://[::1]:80/a")
 
 
 @pytest.mark.parametrize(
@@ -82,11 +85,16 @@ def test_lines_that_are_no_hash(line: str) -> None:
         ("two\u00a0words", True),
         ("two other words", False),
         ("STRASSE", True),
+        ("this is #NSFW here", True),
+        ("这是色情图片", True),
+        ("un cafe\u0301 noir", True),
         ("", False),
     ],
 )
 def test_words_block_whole_words_in_any_case(text: str, blocked: bool) -> None:
-    assert Words(["bad", "two-words", "straße"]).hold([text, "x"]).tolist() == [blocked, False]
+    assert Words(["bad", "two-words", "straße", "#nsfw", "色情", "café"]).hold(
+        [text, "x"]
+    ).tolist() == [blocked, False]
 
 
 @given(st.lists(st.text("ab ", max_size=6)))
@@ -104,8 +112,8 @@ def test_lines_without_a_word() -> None:
 
 def test_lists_are_read(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
-    path.write_bytes(b"\xef\xbb\xbf# comment\r\n a.example # why\r\n\r\nb.example")
-    assert read_list(path) == ["a.example", "b.example"]
+    path.write_bytes(b"\xef\xbb\xbf# comment\r\n a.example # why\r\n\r\n#\nb.example\n#nsfw #")
+    assert read_list(path) == ["a.example", "b.example", "#nsfw"]
 
 
 @pytest.mark.parametrize(

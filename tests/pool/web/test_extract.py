@@ -25,7 +25,7 @@ from metacurate.pool.web.extract import extract
 from metacurate.pool.web.sieve import Wanted
 from metacurate.schema import EXTRACTED
 
-from .archives import image, record, response, wat, write_archive
+from .archives import http, image, record, response, wat, write_archive
 
 FILES = 8
 PAGES = 60
@@ -259,6 +259,46 @@ def test_bad_pages_cost_themselves_only(tmp_path: Path) -> None:
         "page_undecodable": 2,
     }
     assert totals["pages"] == 5
+
+
+def test_what_is_no_page_is_no_lost_page(tmp_path: Path) -> None:
+    big = bytes(40 << 20)
+    records = [
+        response(big, content_type="video/mp4"),
+        response(b"\x00\x01", "Content-Encoding: br", content_type="image/jpeg"),
+        record(
+            "response",
+            http(b"\x1f\x8bbroken", "Content-Encoding: gzip", status="301 Moved"),
+            content_type="application/http; msgtype=response",
+        ),
+        response("<img src=a.jpg alt=good>", url="<http://a.example/b/>"),
+        response("<img src=a.jpg alt=x>", length=0, url="http://c.example/"),
+    ]
+    path = write_archive(tmp_path / "x.warc.gz", records)
+    totals = extract(path, tmp_path / "out", on_error="skip")
+    assert (totals["pages"], totals["pages_lost"]) == (2, {})
+    assert read_pool(tmp_path / "out")["url"].to_pylist() == [
+        "http://a.example/b/a.jpg",
+        "http://c.example/a.jpg",
+    ]
+    assert read_pool(tmp_path / "out")["page_url"].to_pylist()[0] == "http://a.example/b/"
+
+
+def test_a_page_that_was_given_too_little_time_is_read_again(tmp_path: Path) -> None:
+    slow = b"<img src=a.jpg alt=x " + b" ".join(b"a%d=1" % i for i in range(20_000)) + b">"
+    path = write_archive(tmp_path / "x.warc", [response(slow)])
+    assert extract(path, tmp_path / "out", page_seconds=0.01)["kept"] == 0
+    assert extract(path, tmp_path / "out", page_seconds=60)["kept"] == 1
+
+
+def test_pages_of_blocked_domains_however_they_are_written(tmp_path: Path) -> None:
+    (tmp_path / "domains").write_text("bad.example\nbücher.example\n")
+    pages = ("HTTP://BAD.Example/x", "https://bad.example?q=1", "https://bücher.example/", "urn:x")
+    records = [wat([image("http://a.example/1.jpg", alt=url)], url=url) for url in pages]
+    path = write_archive(tmp_path / "x.wat", records)
+    wanted = Wanted(block_domains=(str(tmp_path / "domains"),))
+    totals = extract(path, tmp_path / "out", wanted=wanted)
+    assert (totals["kept"], totals["left_out"]) == (1, {"blocked_domain": 3})
 
 
 def test_hostile_texts_and_urls_stay_data(tmp_path: Path) -> None:

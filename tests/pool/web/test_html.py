@@ -76,6 +76,12 @@ def test_what_is_no_image_of_the_page() -> None:
         ("<img src=/1x1.gif?v=2 data-src=b.jpg alt=x>", "b.jpg"),
         ("<img src=lazy-load.svg srcset='s.jpg 300w, m.jpg 600w' alt=x>", "m.jpg"),
         ("<img src=placeholder.png alt=x>", "placeholder.png"),
+        ("<img src=pixel9-review.jpg data-url=/product/1 alt=x>", "pixel9-review.jpg"),
+        ("<img src=lazy-sunday.jpg data-url=/product/1 alt=x>", "lazy-sunday.jpg"),
+        ("<img src=found-1000-pixels.jpg data-src=b.jpg alt=x>", "found-1000-pixels.jpg"),
+        ("<img src=a_placeholder.gif data-src=/image/1 alt=x>", "http://page.example/image/1"),
+        ("<img data-url=/product/1 alt=x>", None),
+        ("<img data-url=/product/1.jpg?x alt=x>", "http://page.example/product/1.jpg?x"),
         ("<img src=41x17.jpg alt=x>", "41x17.jpg"),
         ("<img src=pixel.gif data-src=yes alt=x>", "pixel.gif"),
         ("<img src=pixel.gif data-src='{{url}}/b.jpg' alt=x>", "pixel.gif"),
@@ -162,6 +168,19 @@ def test_the_innermost_caption_counts() -> None:
 )  # fmt: skip
 def test_pages_that_hold_nothing(html: str) -> None:
     assert rows(html) == []
+
+
+def test_a_page_of_long_texts_is_bounded() -> None:
+    caption = "long " * 20_000
+    html = f"<figure>{'<img src=a.jpg>' * 3000}<figcaption>{caption}</figcaption></figure>"
+    images = "".join(f"<img src={i}.jpg alt='{caption}'>" for i in range(100))
+    for found in (harvest(html), harvest(images + "<img src=last.jpg alt=last>")):
+        assert found.size < 5 << 20
+        texts = found.counts["texts"]
+        left_out = found.counts["too_much_on_page"] + found.counts["repeated_on_page"]
+        assert texts == len(found) + left_out
+    base = f"<base href='http://a.example/{'d/' * 4000}'>"
+    assert harvest(base + "<img src=a.jpg alt=x>" + "<img src=b.jpg alt=y>" * 9).size < 5 << 20
 
 
 def test_bytes_that_are_no_utf8() -> None:

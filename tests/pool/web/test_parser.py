@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from metacurate.engine.stage import StoppedError
 from metacurate.errors import MetacurateError
 from metacurate.pool.web import parser as parser_module
 from metacurate.pool.web.harvest import Harvest
@@ -53,17 +54,46 @@ def test_a_page_that_takes_too_long_is_cut_off_and_counted(parser: Parser) -> No
     assert found.counts["pages"] == 3
 
 
-def test_a_page_that_breaks_the_parser_is_counted(parser: Parser) -> None:
+@pytest.mark.parametrize("kills", [1, 2])
+def test_a_page_that_breaks_the_parser_twice_is_counted(kills: int, parser: Parser) -> None:
+    """Once may be the system's doing, as where memory is short."""
     parser.harvest([page(0)])
-    process = parser._process
-    assert process is not None
-    assert process.pid is not None
-    killer = threading.Timer(0.3, os.kill, [process.pid, signal.SIGKILL])
-    killer.start()
+    killed: list[int] = []
+
+    def kill() -> None:
+        while len(killed) < kills:
+            time.sleep(0.3)
+            process = parser._process
+            if process is not None and process.pid not in [None, *killed]:
+                killed.append(process.pid or 0)
+                os.kill(killed[-1], signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
     found = parser.harvest([page(0), SLOW, page(1)])
-    killer.join()
+    thread.join()
     assert found.texts == ["é 0", "é 1"]
-    assert found.counts["page_broke_the_parser"] == 1
+    reason = "page_took_too_long" if kills == 1 else "page_broke_the_parser"
+    assert found.counts[reason] == 1
+
+
+def test_a_run_that_ends_does_not_wait_for_a_page() -> None:
+    stop = threading.Event()
+
+    def check() -> None:
+        if stop.is_set():
+            raise StoppedError
+
+    parser = Parser(60.0, check)
+    parser.harvest([page(0)])
+    threading.Timer(0.5, stop.set).start()
+    began = time.monotonic()
+    with pytest.raises(StoppedError):
+        parser.harvest([SLOW])
+    assert time.monotonic() - began < 3
+    stop.clear()
+    assert parser.harvest([page(1)]).texts == ["é 1"]  # and not what the slow one gives
+    parser.close()
 
 
 def test_a_process_that_does_not_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

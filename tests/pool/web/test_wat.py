@@ -74,6 +74,15 @@ def test_references_are_decoded_in_texts_and_not_in_urls() -> None:
 def test_records_without_images_are_not_decoded() -> None:
     assert rows(b"this is no JSON") == []
     assert rows(wat_json([{"path": "A@/href", "url": "b"}])) == []
+    harvest = Harvest()
+    read_wat(wat_json([{"path": "A@/href", "url": "b"}]), PAGE, harvest)
+    read_wat(b'{"Envelope": {"Payload-Metadata": {}}}', PAGE, harvest)
+    assert harvest.counts["pages"] == 1
+
+
+def test_slashes_may_be_escaped() -> None:
+    content = wat_json([image("a.jpg", alt="x")]).replace(b"IMG@/src", b"IMG@\\/src")
+    assert len(rows(content)) == 1
     assert rows(b'{"Envelope": {"Payload-Metadata": {}}}') == []
 
 
@@ -90,7 +99,15 @@ def test_json_of_other_layouts_holds_no_pairs(content: bytes) -> None:
     assert rows(content) == []
 
 
-@pytest.mark.parametrize("content", [b'{"path": "IMG@/src"', b"", b"[" * 100_000 + b'"IMG@/src"'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"path": "IMG@/src"',
+        b"",
+        b"[" * 100_000 + b'"IMG@/src"',
+        b'{"x": "IMG@/src", "y": ' + b"[" * 3000 + b"]" * 3000 + b"}",
+    ],
+)
 def test_what_is_no_json_is_told(content: bytes) -> None:
     if b'"IMG@/src"' in content:
         with pytest.raises(ValueError, match=r"\S"):

@@ -23,15 +23,19 @@ from metacurate.pool.streams import MAGICS, DamagedError, open_stream
 
 MEMBER = b"\x1f\x8b\x08"  # how a gzip member begins
 BEGINNING = b"WARC/"
-NEXT_RECORD = b"\nWARC/1."
-LENGTH = re.compile(rb"(?im)^(Content-Length:)[^\n]*$")
+NEXT_RECORD = re.compile(rb"WARC/1\.[0-9]\r?\n(?:WARC-|Content-)")
+LENGTH = re.compile(rb"(?im)^Content-Length:[ \t]*([^\r\n]*?)[ \t]*\r?\n?$")
 HEAD_END = re.compile(rb"\r?\n\r?\n")
 LINE_END = re.compile(rb"\r?\n")
 RECORD_END = re.compile(rb"\r?\n\r?\n|\s*\Z")
+MARK_BYTES = 17  # of the longest beginning of a record that is not yet known as one
 MOST_RECORD = 64 << 20  # bytes of a record that is cut anew; Common Crawl's are at most 5 MB
-MOST_DAMAGE = 100  # records of an archive that are looked for anew: each may cost reading all of it
+LONG_RECORD = 1 << 20  # bytes: where so many are told, there is a look at what is there
+MOST_RATIO = 100  # of content to a file that is compressed as a whole, from this content on:
+LEAST_BOMB = 256 << 20
 COPY_BYTES = 1 << 20
 CHUNK = 1 << 16  # bytes that are decompressed at once: to a thousand times as many, at most
+SLACK = 8  # bytes between records
 DIGITS = 15  # of a length: a longer one is no file's
 
 Taken = TypeVar("Taken")
@@ -107,7 +111,10 @@ def _plain(path: Path, scratch: Path, damage: Damage) -> Iterator[tuple[Path, bo
         with tempfile.NamedTemporaryFile(
             dir=scratch, prefix=".", suffix=".tmp", buffering=0
         ) as copy:
+            most = max(LEAST_BOMB, MOST_RATIO * path.stat().st_size)
             for part in _content(path, damage):
+                if copy.tell() + len(part) > most:
+                    raise InputError(str(path), f"decompresses to more than {most:,} bytes")
                 try:
                     copy.write(part)
                 except OSError as error:
@@ -133,15 +140,17 @@ def _is_by_record(path: Path) -> bool:
     """Whether the first member of a gzip file holds no more than one record."""
     member = zlib.decompressobj(31)
     end = b""
+    position = 0
     with path.open("rb") as file:
         while not member.eof and (chunk := file.read(CHUNK)):
             try:
                 content = end + member.decompress(chunk)
             except zlib.error:  # where members are damaged, others may be good
                 return True
-            if NEXT_RECORD in content:
+            if NEXT_RECORD.search(content, 1 if position == 0 else 0):
                 return False
-            end = content[-len(NEXT_RECORD) :]
+            end = content[-MARK_BYTES:]
+            position += len(chunk)
     return True
 
 
@@ -182,7 +191,8 @@ class _Archive:
         while start is not None:
             held: Taken | None = None
             following = None
-            seen = broke = False
+            seen = False
+            reason: str | None = None
             try:
                 with self.place.open("rb") as file:
                     file.seek(start)
@@ -190,26 +200,41 @@ class _Archive:
                         if seen:
                             yield self._at, held
                         self._at, seen = record.stream_pos, True
+                        if record.content_length > LONG_RECORD and not self._fits(record):
+                            reason = "it is longer than what is there"
+                            break
                         held = take(record)
-                reason = self._cut_short() if seen else None
             except OSError as error:
-                broke = True
                 reason = f"it or what follows can't be read: {first_line(error).rstrip('.')}"
-            if reason is not None:
-                self._at = self._at if seen else start
-                following = self._next(self._at)
-                wrong = None
-                if seen:
-                    wrong, held = self._cut(take, following)
-                if seen or start == 0:  # else it was told with the record before
-                    is_known = wrong is not None and (broke or following is not None)
-                    damage.add(self._at, str(wrong if is_known else reason))
             if seen:
+                if reason is not None or not self._is_last():
+                    following = self._next(self._at)
+                    wrong, held = self._cut(take, following)
+                    if (told := wrong or reason) is not None:
+                        damage.add(self._at, told)
                 yield self._at, held
+            elif reason is not None:
+                following = self._next(start)
+                if start == 0:  # else it was told with the record before
+                    damage.add(start, reason)
             start = following
-            if damage.records == MOST_DAMAGE and start is not None:
-                damage.first += f" (and reading ends at byte {start:,}: too much is damaged)"
-                return
+
+    def _fits(self, record: WarcRecord) -> bool:
+        """Whether a long record ends where it tells, and another one or nothing follows."""
+        if self.compressed:
+            end = self._next(self._at) or len(self.content)
+            size = int.from_bytes(self.content[end - 4 : end], "little")  # RFC 1952, ISIZE
+            start = zlib.decompressobj(31).decompress(
+                self.content[self._at : self._at + CHUNK], CHUNK
+            )
+            head = HEAD_END.search(start)
+            return head is not None and 0 <= size - head.end() - record.content_length <= SLACK
+        head = HEAD_END.search(self.content, self._at)
+        if head is None:
+            return False
+        end = head.end() + record.content_length
+        rest = self.content[end : end + SLACK].lstrip(b"\r\n")
+        return end <= len(self.content) and (not rest or rest.startswith(BEGINNING[: len(rest)]))
 
     def _has_line_feeds(self) -> bool:
         """Whether the lines of the first record's head end without a carriage return."""
@@ -231,28 +256,26 @@ class _Archive:
 
     def _next(self, position: int) -> int | None:
         """Where the next record begins behind a position, or None."""
-        mark = MEMBER if self.compressed else NEXT_RECORD
-        while (position := self.content.find(mark, position + 1)) >= 0:
-            if not self.compressed:
-                return position + 1
+        if not self.compressed:
+            found = NEXT_RECORD.search(self.content, position + 1)
+            return None if found is None else found.start()
+        while (position := self.content.find(MEMBER, position + 1)) >= 0:
             if _begins_record(self.content[position : position + 1024]):
                 return position
         return None
 
-    def _cut_short(self) -> str | None:
-        """Why the last record is not whole, or None."""
+    def _is_last(self) -> bool:
+        """Whether the last record is whole, and nothing follows it."""
         whole, record = self._content(None)
         head = HEAD_END.search(record)
         told = LENGTH.search(record, 0, head.start() if head else len(record))
-        if not whole or head is None:
-            return "the file ends within it"
-        length = told[0].partition(b":")[2].strip() if told else b""
-        if not length.isdigit():
-            return "its length is no number"
+        length = told[1] if told else b""
+        if not whole or head is None or not length.isdigit():
+            return False
         rest = len(record) - head.end() - int(length[:DIGITS])
-        if rest < 0 and len(record) < MOST_RECORD:
-            return f"the file ends {-rest:,} bytes before it does"
-        return "more follows it" if record[len(record) - rest :].strip() else None
+        return len(record) >= MOST_RECORD or (
+            rest >= 0 and not record[len(record) - rest :].strip()
+        )
 
     def _cut(
         self, take: Callable[[WarcRecord], Taken | None], end: int | None
@@ -261,23 +284,27 @@ class _Archive:
 
         Where that is the length that is told, no more than that is taken.
         """
-        _, record = self._content(end)
+        whole, record = self._content(end)
         head = HEAD_END.search(record)
         if head is None:
-            return "its head does not end", None
+            return "the file ends within it" if end is None else "its head does not end", None
         lines, body = LINE_END.sub(b"\r\n", record[: head.start()]), record[head.end() :]
         told = LENGTH.search(lines)
-        length = told[0].partition(b":")[2].strip() if told else b""
+        length = told[1] if told else b""
         reason = None
         size = int(length[:DIGITS]) if length.isdigit() else len(body) + 1
         if size <= len(body) and RECORD_END.match(body, size):
             body = body[:size]
+            reason = "the file ends within it" if end is None and not whole else None
+        elif end is None and length.isdigit() and not body.endswith((b"\r\n\r\n", b"\n\n")):
+            missing = f"{size - len(body):,} bytes before it does" if whole else "within it"
+            reason = f"the file ends {missing}"
         else:
             for _ in range(2):  # the empty lines that end a record
                 body = body.removesuffix(b"\n").removesuffix(b"\r")
-            wrong = length.decode("latin-1")[:20]
+            wrong = length.decode("latin-1")[:20] or "none"
             reason = f"its length is told wrong: {len(body):,} bytes, not {wrong}"
-        lines = LENGTH.sub(b"\\g<1> %d" % len(body), lines)
+        lines = LENGTH.sub(b"", lines).rstrip() + b"\r\nContent-Length: %d" % len(body)
         try:
             for fixed in ArchiveIterator(
                 io.BytesIO(lines + b"\r\n\r\n" + body + b"\r\n\r\n"), parse_http=False

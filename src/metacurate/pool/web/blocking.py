@@ -7,6 +7,7 @@ of words that NSFW captions hold.
 import hashlib
 import ipaddress
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -23,6 +24,10 @@ ALGORITHMS = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256"}  # by number of
 NO_WORD = re.compile(r"[\W_]+")
 MOST_KNOWN = 1 << 18  # hosts that are remembered
 HEX = re.compile(r"[0-9a-f]+")
+COMMENT = re.compile(r"(?:^|\s)#(?:\s.*)?$")
+UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]"
+)  # Thai, Lao, Burmese, Khmer, Japanese, Chinese
 
 
 class Domains:
@@ -44,9 +49,9 @@ class Domains:
         """Whether a URL's host, or a domain that it belongs to, is on the list.
 
         Args:
-            url: as `links.Base.resolve` writes it; one without a host is of no domain.
+            url: any; one without a host is of no domain.
         """
-        host = url.partition("//")[2].partition("/")[0].rpartition("@")[2].partition(":")[0]
+        host = host_of(url)
         blocked = self._known.get(host)
         if blocked is None:
             if len(self._known) == MOST_KNOWN:
@@ -104,10 +109,13 @@ class Words:
         for line, phrase in phrases.items():
             if not phrase:
                 raise UsageError(f"{line[:80]!r} holds no word")
+        self._parts = [phrase for phrase in phrases.values() if UNSPACED.search(phrase)]
         self._matcher = Matcher(Metadata.from_entries(sorted(set(phrases.values()))))
 
     def hold(self, texts: Sequence[str]) -> npt.NDArray[np.bool_]:
-        """Which texts hold one of the words, as a whole word, in whatever case.
+        """Which texts hold one of the words, in whatever case.
+
+        It counts as a whole word; but anywhere where it is of a script without spaces.
 
         Args:
             texts: any.
@@ -115,13 +123,19 @@ class Words:
         Returns:
             bool[texts].
         """
-        matches = self._matcher.match([_words(text) for text in texts])
+        lines = [_words(text) for text in texts]
+        matches = self._matcher.match(lines)
         blocked: npt.NDArray[np.bool_] = pc.list_value_length(matches).to_numpy() > 0
+        if self._parts:
+            blocked |= np.array([any(part in line for part in self._parts) for line in lines])
         return blocked
 
 
 def read_list(path: Path) -> list[str]:
-    """Read a list: lines without white space around them, and without comments (#) and empty ones.
+    """Read a list: lines without white space around them, without comments and empty ones.
+
+    A comment begins with "#" and a space, or with "#" at the end of a line. What else begins with
+    it, as "#nsfw", is no comment.
 
     Args:
         path: a text file in UTF-8.
@@ -135,7 +149,7 @@ def read_list(path: Path) -> list[str]:
         raise InputError(str(path), "is no UTF-8") from error
     except OSError as error:
         raise InputError(str(path), f"can't be read: {first_line(error)}") from error
-    lines = (line.partition("#")[0].strip() for line in text.splitlines())
+    lines = (COMMENT.sub("", line).strip() for line in text.splitlines())
     found = [line for line in lines if line]
     if not found:
         raise InputError(str(path), "holds no lines")
@@ -147,7 +161,9 @@ def _domain(line: str) -> str:
     if len(named) == 2 and _is_address(named[0]):
         named = named[1:]
     domain = named[0].removeprefix("*.").strip(".") if len(named) == 1 else ""
-    host = host_of(f"http://{domain}/") if domain and not re.search(r"[/:@?\\]", domain) else ""
+    host = (
+        host_of(f"http://{domain}/") if domain and not re.search(r"[/@?#\\]|:\d+$", domain) else ""
+    )
     if not host:
         raise UsageError(f"{line[:80]!r} is no domain")
     return host
@@ -168,4 +184,4 @@ def _hash(url: str, size: int) -> str:
 
 
 def _words(text: str) -> str:
-    return NO_WORD.sub(" ", text.casefold()).strip()
+    return NO_WORD.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()

@@ -17,7 +17,11 @@ TEXTS: Final = "texts"  # of images; each is kept, or left out for one of the re
 NO_URL: Final = "no_web_url"
 TRACKING: Final = "tracking_pixel"
 REPEATED: Final = "repeated_on_page"
+FULL_PAGE: Final = "too_much_on_page"
 KEPT: Final = "kept"
+
+
+MOST_ON_PAGE = 4 << 20  # characters of a page's pairs: of thousands of them, as pages have them
 
 
 @dataclass
@@ -27,6 +31,7 @@ class Harvest:
     Attributes:
         urls, texts, attributes, pages: of each pair: the image's absolute URL, the text in one
             line, the attribute that held it, and the page's URL.
+        size: characters of all columns.
         counts: numbers of pages, images and texts, and of texts left out by reason.
     """
 
@@ -34,6 +39,7 @@ class Harvest:
     texts: list[str] = field(default_factory=list)
     attributes: list[str] = field(default_factory=list)
     pages: list[str] = field(default_factory=list)
+    size: int = 0
     counts: Counter[str] = field(default_factory=Counter)
 
     def add_page(
@@ -56,6 +62,7 @@ class Harvest:
         counts = self.counts
         counts[PAGES] += 1
         counts[IMAGES] += n_images
+        most = self.size + MOST_ON_PAGE
         textless = n_images
         n_texts = repeated = 0
         for link, texts, tracks in captioned:
@@ -67,6 +74,9 @@ class Harvest:
             if tracks:
                 counts[TRACKING] += len(lines)
                 continue
+            if self.size > most:
+                counts[FULL_PAGE] += len(lines)
+                continue
             url = base.resolve(link)
             if url is None or len(url) > MOST_URL:
                 counts[NO_URL] += len(lines)
@@ -77,6 +87,7 @@ class Harvest:
                     repeated += 1
                     continue
                 seen.add(pair)
+                self.size += len(url) + len(line) + len(page_url)
                 self.urls.append(url)
                 self.texts.append(line)
                 self.attributes.append(name)
@@ -95,6 +106,7 @@ class Harvest:
         self.texts += other.texts
         self.attributes += other.attributes
         self.pages += other.pages
+        self.size += other.size
         self.counts.update(other.counts)
 
     def __len__(self) -> int:

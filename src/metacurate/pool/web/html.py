@@ -14,19 +14,23 @@ from metacurate.pool.web.srcset import largest
 
 TEXT_ATTRIBUTES = ("alt", "title", "data-image-title", "aria-label")
 CAPTION = "figcaption"
-LAZY_LINKS = (
+LATE_LINKS = (
     "data-src", "data-lazy-src", "data-original", "data-lsrc", "data-cfsrc", "data-ezsrc",
     "data-gt-lazy-src", "data-zeen-src", "data-lateloadsrc", "data-m-lazyloader-src",
-    "data-jpibfi-src", "data-delayed-url", "data-img-url", "data-flickity-lazyload",
-    "data-lazy", "data-lazyload", "data-echo", "data-actualsrc", "data-hi-res-src",
-    "data-orig-file", "data-large-file", "data-src-large", "data-source-standard", "data-swap",
-    "data-delay", "data-image", "data-url", "lazysrc", "original",
+    "data-jpibfi-src", "data-flickity-lazyload", "data-lazy", "data-lazyload", "data-actualsrc",
+    "data-hi-res-src", "data-src-large", "data-source-standard", "lazysrc",
+)  # fmt: skip
+OTHER_LINKS = (
+    "data-delayed-url", "data-img-url", "data-echo", "data-orig-file", "data-large-file",
+    "data-swap", "data-delay", "data-image", "data-url", "original",
 )  # fmt: skip
 SRCSETS = ("srcset", "data-srcset", "data-lazy-srcset", "data-zeen-srcset", "data-gt-lazy-srcset")
 PLACEHOLDER = re.compile(
-    r"(?i)place.?holder|lazy|blank|spacer|transparen|empty|loading|loader|fallback|pixel"
-    r"|(?:^|[^0-9])1x1(?:[^0-9]|$)|^(?:pix|t|trans|clear|dot|default[-_]?\w*)\.|^[0-9]+[_x][0-9]+\.\w+$"
+    r"(?i)(?:^|[^a-z0-9])(?:place[-_ ]?holders?|lazy|lazyload|blank|spacer|transparent|trans|empty"
+    r"|loading|loader|fallback|pixel|pix|1x1)(?:[^a-z0-9]|$)"
+    r"|^(?:t|clear|dot|default[-_]?\w*)\.|^[0-9]+[_x][0-9]+\.\w+$"
 )  # names of files that stand for an image which a script puts in their place
+IMAGE_ENDING = re.compile(r"(?i)\.(?:jpe?g|png|gif|webp|avif|svg|bmp|tiff?)$")
 TINY = frozenset({"0", "1", "0px", "1px"})
 TINY_STYLE = re.compile(
     r"(?i)(?:^|[;\s])(width|height)\s*:\s*[01](?:px)?\s*(?:!important\s*)?(?=;|$)"
@@ -71,13 +75,15 @@ def _captioned(
 def _link(image: LexborNode, attributes: dict[str, str | None]) -> str:
     """The link that an image has once the page's scripts have put it in place of a placeholder."""
     source = (attributes.get("src") or "").strip(AROUND)
-    path = re.split(r"[?#]", source, maxsplit=1)[0] if source else ""
-    usable = _leads_to_file(source)
-    if usable and not PLACEHOLDER.search(path.rpartition("/")[2]):
+    if _leads_to_file(source) and not PLACEHOLDER.search(_path_of(source).rpartition("/")[2]):
         return source
-    for name in LAZY_LINKS:
+    for name in LATE_LINKS:
         value = (attributes.get(name) or "").strip(AROUND)
         if value and _looks_like_link(value):
+            return value
+    for name in OTHER_LINKS:
+        value = (attributes.get(name) or "").strip(AROUND)
+        if value and _looks_like_link(value) and IMAGE_ENDING.search(_path_of(value)):
             return value
     for name in SRCSETS:
         if (found := largest(attributes.get(name) or "")) is not None:
@@ -90,6 +96,10 @@ def _link(image: LexborNode, attributes: dict[str, str | None]) -> str:
                     if (found := largest(node.attributes.get(name) or "")) is not None:
                         return found
     return source
+
+
+def _path_of(link: str) -> str:
+    return link.partition("#")[0].partition("?")[0]
 
 
 def _leads_to_file(link: str) -> bool:

@@ -58,7 +58,9 @@ class Base:
             url: str = can_ada.parse(absolute).href
         except (ValueError, TypeError):  # the latter of a lone surrogate, which is no UTF-8
             return None
-        return url.partition("#")[0] if "#" in url else url
+        if "#" in url:
+            url = url.partition("#")[0]
+        return _with_carets_encoded(url) if "^" in url else url
 
     def _absolute(self, link: str) -> str | None:
         """A link with what it leaves to the base put in front, ready to be parsed by itself."""
@@ -85,6 +87,12 @@ def _parts(url: str) -> tuple[str, str, str, str]:
     start = url.index("/", len(protocol) + 2)
     path = url.partition("?")[0]
     return protocol, url[:start], path, path[: path.rindex("/") + 1]
+
+
+def _with_carets_encoded(url: str) -> str:
+    """The standard encodes "^" in paths since 2024, which can_ada does not know yet."""
+    path, mark, query = url.partition("?")
+    return path.replace("^", "%5E") + mark + query
 
 
 def host_of(url: str) -> str:

@@ -4,6 +4,7 @@ Some crawlers end lines with a line feed alone, or keep headers that tell of an 
 have undone: so the body decides.
 """
 
+import codecs
 import io
 import re
 from dataclasses import dataclass
@@ -18,71 +19,90 @@ HEADER = re.compile(
 )
 CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';]+)""", re.IGNORECASE)
 CHUNK = re.compile(rb"\s{0,2}([0-9a-fA-F]{1,8})[ \t]*(?:;[^\n]{0,200})?\r?\n")
+ENCODINGS = frozenset({"gzip", "x-gzip", "deflate", "br"})  # which browsers have sent for long
 GZIP = b"\x1f\x8b"
 MOST_HEAD = 1 << 16  # bytes
 
 
 @dataclass(frozen=True)
-class Message:
-    """A response.
+class Head:
+    """What a response tells of itself.
 
     Attributes:
         status: 0 where there is none. content_type: without parameters, in lower case; "" where
-            the server tells none. charset: that goes with it, or "". body: decoded.
+            the server tells none. charset: that goes with it, or "".
+        encodings: of the body, the first one first. chunked: whether it is in chunks.
+        size: bytes, with the empty line.
     """
 
     status: int
     content_type: str
     charset: str
-    body: bytes
+    encodings: tuple[str, ...]
+    chunked: bool
+    size: int
 
 
-def read_message(raw: bytes, most: int) -> Message:
-    """Read a response.
+def read_head(raw: bytes) -> Head:
+    """Read a response's head.
 
     Args:
-        raw: from the status line on. most: bytes of the body that are decoded.
+        raw: from the status line on.
 
     Raises:
-        ValueError: when the body can't be decoded, or there is no head.
+        ValueError: when it does not end.
     """
     end = HEAD_END.search(raw, 0, MOST_HEAD)
     if end is None:
         raise ValueError("the head does not end")
-    head, body = raw[: end.start()], raw[end.end() :]
-    status = STATUS.match(head)
+    lines = raw[: end.start()]
+    status = STATUS.match(lines)
     headers: dict[bytes, str] = {}
-    for name, value in HEADER.findall(head):
+    for name, value in HEADER.findall(lines):
         headers.setdefault(name.lower(), value.decode("latin-1").strip())
     content_type = headers.get(b"content-type", "")
     charset = CHARSET.search(content_type)
-    return Message(
+    encodings = _listed(headers.get(b"content-encoding", ""))
+    transfers = _listed(headers.get(b"transfer-encoding", ""))
+    return Head(
         int(status[1]) if status else 0,
         content_type.partition(";")[0].strip().lower(),
         charset[1] if charset else "",
-        _decoded(
-            body,
-            headers.get(b"transfer-encoding", "").lower(),
-            headers.get(b"content-encoding", "").lower(),
-            most,
-        ),
+        (*encodings, *(one for one in transfers if one != "chunked")),
+        "chunked" in transfers,
+        end.end(),
     )
 
 
-def _decoded(body: bytes, transfer: str, encoding: str, most: int) -> bytes:
-    if transfer.endswith("chunked") and CHUNK.match(body):
+def decode_body(head: Head, body: bytes, most: int) -> bytes:
+    """Decode a response's body.
+
+    Args:
+        head: of it. body: as it was sent. most: bytes of content that are decoded.
+
+    Raises:
+        ValueError: when it can't be decoded.
+    """
+    if head.chunked and CHUNK.match(body):
         body = _joined(body)
-    if not encoding or encoding == "identity" or _is_decoded(body, encoding):
+    if not head.encodings or _is_decoded(body, head.encodings[-1]):
         return body[:most]
+    if unknown := set(head.encodings) - ENCODINGS:
+        raise ValueError(f"its encoding {min(unknown)} is not known")
     response = HTTPResponse(
         io.BytesIO(body),
-        {"Content-Encoding": encoding.removeprefix("x-")},
+        {"Content-Encoding": ", ".join(one.removeprefix("x-") for one in head.encodings)},
         preload_content=False,
     )
     try:
         return response.read(most)
     except HTTPError as error:
-        raise ValueError(f"its encoding {encoding} is damaged") from error
+        raise ValueError("its encoding is damaged") from error
+
+
+def _listed(value: str) -> tuple[str, ...]:
+    names = (one.strip().lower() for one in value.split(","))
+    return tuple(one for one in names if one not in ("", "identity"))
 
 
 def _joined(chunks: bytes) -> bytes:
@@ -99,4 +119,4 @@ def _is_decoded(body: bytes, encoding: str) -> bool:
     """Whether a crawler has undone an encoding that the head still tells of."""
     if encoding in ("gzip", "x-gzip"):
         return not body.startswith(GZIP)
-    return body[:512].lstrip().startswith(b"<")
+    return body[:512].removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"<")

@@ -5,8 +5,9 @@ take minutes (a tag with 100,000 attributes).
 """
 
 import multiprocessing
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from multiprocessing.connection import Connection
@@ -27,6 +28,7 @@ BROKE = "page_broke_the_parser"
 
 START_SECONDS = 60.0
 READY = b"ready"
+POLL = 0.2  # seconds between two looks at whether the run is to end
 
 
 class RawPage(NamedTuple):
@@ -45,19 +47,20 @@ Columns: TypeAlias = list[str]
 
 _encoder = msgspec.msgpack.Encoder()
 _pages = msgspec.msgpack.Decoder(list[RawPage])
-_harvests = msgspec.msgpack.Decoder(tuple[Columns, Columns, Columns, Columns, dict[str, int]])
+_harvests = msgspec.msgpack.Decoder(tuple[Columns, Columns, Columns, Columns, int, dict[str, int]])
 
 
 class Parser:
     """A process that parses pages; another one is begun when it was lost."""
 
-    def __init__(self, seconds: float = SECONDS) -> None:
+    def __init__(self, seconds: float = SECONDS, check: Callable[[], None] = lambda: None) -> None:
         """Begin nothing yet.
 
         Args:
-            seconds: for a page, at most.
+            seconds: for a page, at most. check: called while a page is waited for; may raise.
         """
         self._seconds = seconds
+        self._check = check
         self._process: multiprocessing.process.BaseProcess | None = None
         self._pipe: Connection
 
@@ -72,8 +75,12 @@ class Parser:
         """
         harvest = Harvest()
         done = 0
+        suspect = -1  # a page with which a process ended: another one may do it
         while done < len(pages):
             for found in self._parsed(pages[done:]):
+                if found.counts[BROKE] and suspect != done:
+                    suspect = done
+                    break
                 harvest.extend(found)
                 done += 1
         return harvest
@@ -84,15 +91,29 @@ class Parser:
         try:
             self._pipe.send_bytes(_encoder.encode(pages))
             for _ in pages:
-                if not self._pipe.poll(self._seconds):
+                if not self._answers():
                     yield Harvest(counts=Counter({TOO_LONG: 1}))
                     break
                 yield _read_harvest(self._pipe.recv_bytes())
             else:
                 return
         except (EOFError, OSError):
+            self.close()
             yield Harvest(counts=Counter({BROKE: 1}))
+            return
+        except BaseException:  # what the process is at would be taken for an answer later
+            self.close()
+            raise
         self.close()
+
+    def _answers(self) -> bool:
+        """Wait for an answer; whether one comes in time."""
+        end = time.monotonic() + self._seconds
+        while (left := end - time.monotonic()) > 0:
+            if self._pipe.poll(min(left, POLL)):
+                return True
+            self._check()
+        return False
 
     def _begin(self) -> None:
         if self._process is None:
@@ -117,8 +138,9 @@ class Parser:
 
 
 def _read_harvest(message: bytes) -> Harvest:
-    urls, texts, attributes, pages, counts = _harvests.decode(message)
-    return Harvest(urls, texts, attributes, pages, Counter(counts))
+    *columns, size, counts = _harvests.decode(message)
+    urls, texts, attributes, pages = columns
+    return Harvest(urls, texts, attributes, pages, size, Counter(counts))
 
 
 def _serve(pipe: Connection) -> None:

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fastwarc.warc import WarcRecord
 
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
 from metacurate.engine.storage import write_atomically
@@ -17,18 +16,22 @@ from metacurate.engine.workspace import versions
 from metacurate.errors import InputError, first_line
 from metacurate.pool.files import refuse_changed
 from metacurate.pool.web.archive import Damage, read_records
-from metacurate.pool.web.crawl import ArchiveFile
+from metacurate.pool.web.crawl import IMMUTABLE, ArchiveFile
 from metacurate.pool.web.harvest import KEPT, TEXTS, Harvest
-from metacurate.pool.web.nearby import local_copy
+from metacurate.pool.web.nearby import is_url, local_copy
 from metacurate.pool.web.parser import SECONDS, Parser, RawPage
 from metacurate.pool.web.sieve import Sieve, Wanted
-from metacurate.pool.web.warc import WatRecord, take
+from metacurate.pool.web.warc import Lost, WatRecord, take
 from metacurate.pool.web.wat import read_wat
 from metacurate.schema import EXTRACTED
 
 FORMAT = 1  # raise with each change of what is made of an archive
-PARSERS = ("fastwarc", "selectolax", "can_ada")  # whose versions may change what is found
+PARSERS = (
+    "brotli", "can_ada", "charset-normalizer", "fastwarc", "msgspec", "selectolax", "urllib3",
+    "webencodings",
+)  # fmt: skip  # whose versions may change what is found
 BATCH_PAIRS = 32_768
+BATCH_CHARS = 32 << 20  # or fewer pairs, where they are long
 BATCH_PAGES = 32
 BATCH_BYTES = 4 << 20  # of pages, or fewer where they are large
 TYPICAL_BYTES = 400 << 20  # of an archive whose size nobody has asked for
@@ -62,13 +65,14 @@ class ExtractStage(Stage):
             **{name: value for name, value in asdict(self.wanted).items() if name not in named},
             "digests": self.digests,
             "parsers": {name: versions(name).get(name) for name in PARSERS},
+            "page_seconds": self.page_seconds,
             "format": FORMAT,
         }
 
     def units(self) -> Sequence[Unit]:
         """A unit for each archive."""
         return [
-            Unit(file.path, file.identity, 0, 0, 0, None, file.size or TYPICAL_BYTES)
+            Unit(file.path, file.identity, 0, 0, 0, _problem(file), _work(file))
             for file in self.archives
         ]
 
@@ -84,7 +88,7 @@ class ExtractTask(Task):
         """Prepare to read."""
         self._outputs = outputs
         self._watch = watch
-        self._parser = Parser(stage.page_seconds)
+        self._parser = Parser(stage.page_seconds, lambda: watch.advance(0))
         self._sieve = Sieve(stage.wanted)
         self._identities = {file.path: file.identity for file in stage.archives}
         self._counts: Counter[str] = Counter()
@@ -128,7 +132,7 @@ class ExtractTask(Task):
         )
 
     def _tables(self, unit: Unit, path: Path, found: "_Found") -> Iterator[pa.Table]:
-        archive = unit.source.rstrip("/").rpartition("/")[2]
+        archive = _name(unit.source)
         for harvest in self._harvests(unit, path, found):
             found.counts.update(harvest.counts)
             yield self._sieve.sift(harvest, archive, found.counts)
@@ -146,15 +150,14 @@ class ExtractTask(Task):
         pages: list[RawPage] = []
         size = 0
 
-        def taken(record: WarcRecord) -> RawPage | WatRecord | None:
-            return take(record, found.counts)
-
-        records: Iterator[RawPage | WatRecord] = read_records(
-            path, self._outputs, taken, found.damage, advance
+        records: Iterator[RawPage | WatRecord | Lost] = read_records(
+            path, self._outputs, take, found.damage, advance
         )
         try:
             for record in records:
-                if isinstance(record, WatRecord):
+                if isinstance(record, Lost):
+                    found.counts[record.reason] += 1
+                elif isinstance(record, WatRecord):
                     found.read(record, harvest)
                 else:
                     pages.append(record)
@@ -162,7 +165,7 @@ class ExtractTask(Task):
                     if len(pages) == BATCH_PAGES or size > BATCH_BYTES:
                         harvest.extend(self._parser.harvest(pages))
                         pages, size = [], 0
-                if len(harvest) >= BATCH_PAIRS:
+                if len(harvest) >= BATCH_PAIRS or harvest.size > BATCH_CHARS:
                     yield harvest
                     harvest = Harvest()
         except InputError as error:  # of the copy, where the archive lies elsewhere
@@ -171,6 +174,20 @@ class ExtractTask(Task):
             raise InputError(unit.source, f"can't be read: {first_line(error)}") from error
         harvest.extend(self._parser.harvest(pages))
         yield harvest
+
+
+def _problem(file: ArchiveFile) -> str | None:
+    return None if file.size or file.identity == IMMUTABLE else "the file is empty"
+
+
+def _work(file: ArchiveFile) -> int:
+    return TYPICAL_BYTES if file.identity == IMMUTABLE else file.size
+
+
+def _name(source: str) -> str:
+    """The last part of a path or URL, without what a URL asks for."""
+    path = source.partition("?")[0] if is_url(source) else source
+    return path.rstrip("/").rpartition("/")[2]
 
 
 class _Found:

@@ -1,12 +1,11 @@
 """What is wanted of an archive's records: pages of WARC files, and WAT records."""
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
 from fastwarc.warc import WarcRecord, WarcRecordType
 
-from metacurate.pool.web.message import Message, read_message
+from metacurate.pool.web.message import MOST_HEAD, decode_body, read_head
 from metacurate.pool.web.parser import RawPage
 
 PAGE_TYPES = ("text/html", "application/xhtml+xml")
@@ -31,58 +30,78 @@ class WatRecord:
     content: bytes
 
 
-def take(record: WarcRecord, lost: Counter[str]) -> RawPage | WatRecord | None:
+@dataclass(frozen=True)
+class Lost:
+    """A page that can't be read.
+
+    Attributes:
+        reason: what it is counted under.
+    """
+
+    reason: str
+
+
+def take(record: WarcRecord) -> RawPage | WatRecord | Lost | None:
     """Read what is wanted of a record.
 
     Args:
-        record: of any type. lost: told of pages that can't be read.
+        record: of any type.
 
     Returns:
-        A page, a WAT record, or None: for records of other types, among them revisits, responses
-        that are no page, and redirections, which browsers don't show.
+        A page, a WAT record, or one of these that can't be read; None for records of other types,
+        among them revisits, responses that are no page, and redirections, which browsers don't
+        show.
 
     Raises:
         OSError: when the archive is damaged.
     """
     kind = record.record_type
-    url = record.headers.get("WARC-Target-URI") or ""
-    content_type = _plain_type(record.headers.get("Content-Type"))
     if kind == WarcRecordType.metadata:
-        if content_type != WAT_TYPE:
+        if _plain_type(record.headers.get("Content-Type")) != WAT_TYPE:
             return None
         if record.content_length > MOST_WAT:
-            lost[TOO_LARGE] += 1
+            return Lost(TOO_LARGE)
+        return WatRecord(_target(record), record.reader.read())
+    if kind == WarcRecordType.resource:
+        if _plain_type(record.headers.get("Content-Type")) not in PAGE_TYPES:
             return None
-        return WatRecord(url, record.reader.read())
-    if kind == WarcRecordType.resource and content_type in PAGE_TYPES:
-        return _whole(RawPage(url, "", record.reader.read(MOST_PAGE + 1)), lost)
-    if kind != WarcRecordType.response or not record.is_http:
+        return _whole(RawPage(_target(record), "", record.reader.read(MOST_PAGE + 1)))
+    if kind == WarcRecordType.response and record.is_http:
+        return _take_response(record)
+    return None
+
+
+def _take_response(record: WarcRecord) -> RawPage | Lost | None:
+    beginning = record.reader.read(MOST_HEAD)
+    try:
+        head = read_head(beginning)
+    except ValueError:
+        return Lost(UNDECODABLE)
+    if 300 <= head.status < 400 or (head.content_type and head.content_type not in PAGE_TYPES):
         return None
     if record.content_length > 2 * MOST_PAGE:
-        lost[TOO_LARGE] += 1
-        return None
-    raw = record.reader.read()
+        return Lost(TOO_LARGE) if head.content_type else None
+    body = beginning[head.size :] + record.reader.read()
     try:
-        message = read_message(raw, MOST_PAGE + 1)
+        content = decode_body(head, body, MOST_PAGE + 1)
     except ValueError:
-        lost[UNDECODABLE] += 1
+        return Lost(UNDECODABLE) if head.content_type else None
+    if not head.content_type and not _begins_page(content):
         return None
-    if 300 <= message.status < 400 or not _is_page(message):
-        return None
-    return _whole(RawPage(url, message.charset, message.body), lost)
+    return _whole(RawPage(_target(record), head.charset, content))
 
 
-def _is_page(message: Message) -> bool:
-    if message.content_type:
-        return message.content_type in PAGE_TYPES
-    return message.body[:SNIFFED].lstrip().lower().startswith(PAGE_BEGINNINGS)
+def _target(record: WarcRecord) -> str:
+    """The URL of what a record holds; WARC/1.0 puts it into angle brackets."""
+    return (record.headers.get("WARC-Target-URI") or "").strip("<> \t")
 
 
-def _whole(page: RawPage, lost: Counter[str]) -> RawPage | None:
-    if len(page.content) > MOST_PAGE:
-        lost[TOO_LARGE] += 1
-        return None
-    return page
+def _begins_page(content: bytes) -> bool:
+    return content[:SNIFFED].lstrip().lower().startswith(PAGE_BEGINNINGS)
+
+
+def _whole(page: RawPage) -> RawPage | Lost:
+    return Lost(TOO_LARGE) if len(page.content) > MOST_PAGE else page
 
 
 def _plain_type(value: str | None) -> str:

@@ -14,8 +14,8 @@ from metacurate.pool.web.harvest import Harvest, Texts
 from metacurate.pool.web.texts import decode_references
 
 IMAGE_PATH = "IMG@/src"
-MARK = b'"IMG@/src"'  # in a record without it there is nothing to decode
-OTHER_FIELDS = frozenset({"path", "url", "alt", "title", "longdesc"})
+MARK = b"IMG@"  # in a record without it there is nothing to decode
+PAGE_MARK = b'"HTML-Metadata"'
 
 
 class Link(msgspec.Struct, gc=False):
@@ -77,10 +77,12 @@ def read_wat(content: bytes, page_url: str, harvest: Harvest) -> None:
         ValueError: when it is no JSON of such a record.
     """
     if MARK not in content:
+        if PAGE_MARK in content:
+            harvest.add_page(page_url, None, 0, ())
         return
     try:
         record = _decode(content)
-    except ValueError:  # of msgspec, which is strict where Java's JSON is not
+    except (ValueError, RecursionError):  # of msgspec, which is strict where Java's JSON is not
         record = _decode_leniently(content)
     response = record.envelope and record.envelope.payload and record.envelope.payload.response
     if response and (page := response.page):
