@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
+
 from metacurate.engine.progress import Progress
 from metacurate.engine.run import Outcome
 from metacurate.engine.workspace import POOL_SHARDS_FILE, OnError, Workspace, open_workspace
@@ -40,7 +42,8 @@ def dedup(
 
     Args:
         source: a file, folder, glob or list: Parquet, CSV, TSV, JSON lines or tars.
-        out: folder for the kept rows, a Parquet file for each unit that has any.
+        out: folder for the kept rows, a Parquet file for each unit that has any; one without
+            rows where nothing is kept.
         by: what makes the key: the ``pair`` of url and text, ``url``, or ``text``.
         against: one other pool, or a list of pools; only columns of the key are needed there.
         seed: uint64.
@@ -72,7 +75,8 @@ def dedup(
     others = [] if against is None else list_sources(against)
     for other in others:
         only = None if by == "pair" else by
-        asked.append(Asked(find_files(other, folder), round_=0, only=only, **named))
+        files = find_files(other, folder)
+        asked.append(Asked(files, round_=0, only=only, may_be_empty=True, **named))
     _refuse_itself(asked)
     configuration = {
         "command": "dedup",
@@ -122,15 +126,32 @@ def _run(space: Workspace, keys: KeyStage, others: AgainstStage) -> tuple[Outcom
     text = json.dumps([keys.configuration(), others.configuration(), digests], sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()
     fates = decide(space.work, key, keys.pool, outcome.partials, elsewhere)
-    return space.run(DedupStage(keys.pool, fates, bool(others.pools), failed)), digests
+    kept = sum(r.rows_read - r.invalid - r.filtered for r in outcome.records)
+    kept -= int(np.count_nonzero(fates.values))
+    good = (record.unit for record in outcome.records if not record.failed)
+    stage = DedupStage(
+        keys.pool, fates, bool(others.pools), failed, empty=None if kept else next(good, None)
+    )
+    return space.run(stage), digests
 
 
 def _refuse_itself(asked: Sequence[Asked]) -> None:
     """Refuse files that are in the pool and in another: all of their rows would go."""
-    own = {file.path for file in asked[0].files}
+    own = {_place(file.path) for file in asked[0].files}
     for other in asked[1:]:
         for file in other.files:
-            if file.path in own:
+            if _place(file.path) in own:
                 raise UsageError(
                     f"{file.path} is in the pool and in --against: none of its rows would stay"
                 )
+
+
+def _place(path: str) -> str | tuple[int, int]:
+    """What all names of a file share, links too: its device and number there; or a URI."""
+    if "://" in path:
+        return path
+    try:
+        status = Path(path).stat()
+    except OSError:  # it went away since it was listed: what reads it will tell
+        return path
+    return status.st_dev, status.st_ino

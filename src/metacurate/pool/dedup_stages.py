@@ -212,12 +212,15 @@ class DedupStage(Stage):
         pool: what to read. fates: of its rows.
         counts_held: whether there are pools that may hold rows already.
         failed: why units could not be read before, by name: their rows had no say.
+        empty: name of the unit whose file is written though it has no rows, since no unit has
+            any: the output is a pool all the same.
     """
 
     pool: Pool
     fates: Fates
     counts_held: bool
     failed: dict[str, str | None]
+    empty: str | None = None
     name = "dedup"
     measure: ClassVar[str] = "rows"
     outputs: ClassVar[str | None] = "."
@@ -268,10 +271,10 @@ class DedupTask(Task):
             mask = pa.array(valid & (fates == FREE))
             kept.append(pa.Table.from_batches([without_views(rows.batch).filter(mask)]))
         output = None
-        if rows_by_fate[FREE]:
+        if rows_by_fate[FREE] or unit.name == self._stage.empty:
             output = f"{unit.name}.parquet"
             schema = pool.by_path[unit.source].columns
-            table = pa.concat_tables(kept).cast(schema)
+            table = pa.concat_tables(kept).cast(schema) if kept else schema.empty_table()
             coded = [name for name in table.column_names if name not in pair]
             write_parquet(self._outputs / output, table, use_dictionary=coded)
         return UnitRecord.of(

@@ -45,7 +45,7 @@ class Asked:
 
     Attributes:
         files: from `find_files`.
-        url_column, text_column, id_column, where, round_, only: as for `Pool.open`.
+        url_column, text_column, id_column, where, round_, only, may_be_empty: as for `Pool.open`.
     """
 
     files: Sequence[InputFile]
@@ -55,6 +55,7 @@ class Asked:
     where: Where | None = None
     round_: int | None = None
     only: Literal["url", "text"] | None = None
+    may_be_empty: bool = False
 
     def open(self, files: Sequence[PoolFile]) -> Pool:
         """Find the columns of the pool.
@@ -73,6 +74,7 @@ class Asked:
             where=self.where,
             round_=self.round_,
             only=self.only,
+            may_be_empty=self.may_be_empty,
         )
 
 

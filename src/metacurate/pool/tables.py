@@ -125,6 +125,7 @@ class Pool:
         where: Where | None = None,
         round_: int | None = None,
         only: Literal["url", "text"] | None = None,
+        may_be_empty: bool = False,
     ) -> "Pool":
         """Find the columns of a pool.
 
@@ -137,13 +138,14 @@ class Pool:
             where: which rows to take.
             round_: of balancing, where the files don't tell.
             only: the one of the two columns that is read: the other need not be there.
+            may_be_empty: whether it may have no rows.
 
         Raises:
             UsageError: when columns must be named, `where` does not fit, or tars that are to be
                 told apart by their names share one.
             InputError: when no file can be worked on; for one such file among others, the
                 run reports it.
-            MetacurateError: when there are no rows, files of several rounds, or files that were
+            MetacurateError: when there are no rows but should be, files of several rounds, or files that were
                 balanced but don't tell in which round.
         """
         schemas = [file.schema for file in files if file.schema is not None]
@@ -163,7 +165,7 @@ class Pool:
             _refuse_namesakes(files)
         if where is not None:
             _check_where(good, where)
-        if not any(file.rows for file in good):
+        if not may_be_empty and not any(file.rows for file in good):
             raise MetacurateError(f"the pool has no rows: {', '.join(f.path for f in good[:3])}")
         _tell_differences(good)
         round_ = _next_round(good) if round_ is None else round_

@@ -5,8 +5,10 @@ and what comes back is a byte for each row of the pool.
 """
 
 import json
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -24,13 +26,14 @@ from metacurate.pool.tables import Pool
 
 KEY_FORMAT = 1  # raise with each change of what tasks leave
 KEY_SEEDS = (0, 1)  # of the two halves of a key
-PARTITION_ROWS = 4_000_000  # so many keys are sorted at once
+PARTITION_ROWS = 4_000_000  # so many keys, or a quarter more, are sorted at once
 RECORD_BYTES = 8 << 20  # of keys, after which a task is recorded: small, so that it is mapped
 WRITE_BYTES = 1 << 24
 
 FREE, LOST, HELD = range(3)  # fates: nothing speaks against the row, or another row, or pool
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
+Columns: TypeAlias = dict[str, npt.NDArray[Any]]
 
 
 class Keyed(NamedTuple):
@@ -187,17 +190,45 @@ def write_fates(
     """
     fates = _map_zeros(path, pool.rows)
     starts = {unit.name: pool.first_rows[unit.source] + unit.first_row for unit in pool.units}
-    files = [_KeyFile.open(path, starts) for path in keys]
-    files += [_KeyFile.open(path, None) for path in elsewhere]
+    files = [_KeyFile.open(path, None) for path in elsewhere]  # first: what they hold is known
+    files += [_KeyFile.open(path, starts) for path in keys]
     parts = -(-sum(file.size for file in files) // PARTITION_ROWS)
     edges = np.array([2**64 * part // max(1, parts) for part in range(1, parts)], np.uint64)
     cuts = [file.cut(edges) for file in files]
     for part in range(parts):
-        ranges = [cut[part : part + 2] for cut in cuts]
-        columns = _read_ranges(files, ranges)
-        lost, held = losers(*columns)
-        fates[lost], fates[held] = LOST, HELD
+        _decide_partition(
+            fates,
+            [_Range(file, *cut[part : part + 2]) for file, cut in zip(files, cuts, strict=True)],
+        )
     fates.flush()
+
+
+def _decide_partition(fates: Bytes, ranges: Sequence["_Range"]) -> None:
+    """Decide about a range of keys, in pieces where a frequent key makes it large.
+
+    Only the best row of each key is carried from one piece to the next: the others have lost,
+    whatever follows.
+
+    Args:
+        fates: uint8[rows of the pool], where to write.
+        ranges: of all files, other pools' first.
+    """
+    waiting = deque(each for each in ranges if each.size)
+    columns: Columns = {"rows": np.zeros(0, np.int64)}
+    while waiting:
+        room = max(PARTITION_ROWS * 5 // 4 - len(columns["rows"]), PARTITION_ROWS // 4)
+        piece = [waiting.popleft()]
+        while waiting and sum(each.size for each in (*piece, waiting[0])) <= room:
+            piece.append(waiting.popleft())
+        columns = _gather(columns, piece)
+        rows = columns["rows"]
+        ranks = [columns[name] for name in sorted(columns) if name.startswith("rank")]
+        found = judge(columns["high"], columns["low"], ranks, rows)
+        out = (found != FREE) & (rows >= 0)
+        fates[rows[out]] = found[out]
+        if waiting:
+            best = found == FREE
+            columns = {name: values[best] for name, values in columns.items()}
 
 
 @dataclass(frozen=True)
@@ -228,7 +259,7 @@ class _KeyFile:
         inner = np.searchsorted(read_arrow(self.path)["high"].to_numpy(), edges)
         return [0, *inner.tolist(), self.size]
 
-    def read(self, start: int, stop: int) -> dict[str, npt.NDArray[Any]]:
+    def read(self, start: int, stop: int) -> Columns:
         """The keys of a partition; their rows in the pool, or -1 in another."""
         table = read_arrow(self.path).slice(start, stop - start)
         columns = {name: table[name].to_numpy() for name in table.column_names}
@@ -237,25 +268,30 @@ class _KeyFile:
         return {**columns, "rows": rows}
 
 
-def _read_ranges(
-    files: Sequence[_KeyFile], ranges: Sequence[Sequence[int]]
-) -> tuple[Hashes, Hashes, list[Hashes], Positions]:
-    """The keys of a partition, from all files: halves of keys, ranks, and rows."""
-    total = sum(stop - start for start, stop in ranges)
-    columns: dict[str, npt.NDArray[Any]] = {}
+@dataclass(frozen=True)
+class _Range:
+    """Some keys of a file: from `start` to before `stop`."""
+
+    file: _KeyFile
+    start: int
+    stop: int
+
+    @property
+    def size(self) -> int:
+        return self.stop - self.start
+
+
+def _gather(carried: Columns, ranges: Sequence[_Range]) -> Columns:
+    """Keys in one array of each column; those of other pools have ranks of 0."""
+    total = len(carried["rows"]) + sum(each.size for each in ranges)
+    columns: Columns = {}
     done = 0
-    for file, (start, stop) in zip(files, ranges, strict=True):
-        if start == stop:
-            continue
-        for name, values in file.read(start, stop).items():
+    for some in chain([carried], (each.file.read(each.start, each.stop) for each in ranges)):
+        for name, values in some.items():
             column = columns.setdefault(name, np.zeros(total, values.dtype))
             column[done : done + len(values)] = values
-        done += stop - start
-    if not columns:
-        none = np.zeros(0, np.uint64)
-        return none, none, [], none.astype(np.int64)
-    ranks = [columns[name] for name in sorted(columns) if name.startswith("rank")]
-    return columns["high"], columns["low"], ranks, columns["rows"]
+        done += len(some["rows"])
+    return columns
 
 
 def _map_zeros(path: Path, size: int) -> Any:
@@ -268,35 +304,36 @@ def _map_zeros(path: Path, size: int) -> Any:
     return np.load(path, mmap_mode="r+")
 
 
-def losers(
-    high: Hashes, low: Hashes, ranks: Sequence[Hashes], rows: Positions
-) -> tuple[Positions, Positions]:
-    """Rows that do not stay.
+def judge(high: Hashes, low: Hashes, ranks: Sequence[Hashes], rows: Positions) -> Bytes:
+    """Fates of rows: one of each key is free, the others are not.
 
     Args:
         high, low: uint64[rows], halves of each row's key.
         ranks: uint64[rows] each, the smallest wins; the next decides between equal ones.
         rows: int64[rows], where in the pool, which decides where all ranks are equal; or
-            negative for keys that another pool holds.
+            negative for keys that another pool holds, which win over all.
 
     Returns:
-        Those that another row of their key wins over, and those whose key another pool holds;
-        int64, some of `rows`.
+        uint8[rows].
     """
+    fates = np.zeros(len(rows), np.uint8)
     order = _repeated(high, low)
-    rows, high, low = rows[order], high[order], low[order]
-    first = np.ones(len(rows), bool)
+    groups = _number_groups(high[order], low[order])
+    best = np.arange(len(order))
+    for rank in (rows >= 0, *ranks, rows):
+        best = best[_is_least(rank[order[best]], groups[best])]
+    best = best[np.diff(groups[best], prepend=-1) > 0]  # of what other pools hold, all are equal
+    held = rows[order[best]] < 0
+    fates[order] = np.where(held, HELD, LOST).astype(np.uint8)[groups]
+    fates[order[best]] = FREE
+    return fates
+
+
+def _number_groups(high: Hashes, low: Hashes) -> npt.NDArray[np.int32]:
+    """Count through the different ones of keys that are sorted."""
+    first = np.zeros(len(high), bool)
     first[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
-    groups = np.cumsum(first) - 1
-    foreign = np.zeros(int(first.sum()), bool)
-    foreign[groups[rows < 0]] = True
-    foreign = foreign[groups]
-    winner = np.flatnonzero(~foreign)
-    for rank in [*(rank[order] for rank in ranks), rows]:
-        winner = winner[_is_least(rank[winner], groups[winner])]
-    lost = ~foreign
-    lost[winner] = False
-    return rows[lost], rows[foreign & (rows >= 0)]
+    return np.cumsum(first, dtype=np.int32)
 
 
 def _repeated(high: Hashes, low: Hashes) -> Positions:
@@ -314,7 +351,7 @@ def _repeated(high: Hashes, low: Hashes) -> Positions:
     return order
 
 
-def _is_least(values: npt.NDArray[Any], groups: Positions) -> npt.NDArray[np.bool_]:
+def _is_least(values: npt.NDArray[Any], groups: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     """Which values are the smallest of their group; groups are ascending."""
     starts = np.flatnonzero(np.diff(groups, prepend=-1))
     least = np.minimum.reduceat(values, starts) if len(values) else values

@@ -18,11 +18,11 @@ LATE_LINKS = (
     "data-src", "data-lazy-src", "data-original", "data-lsrc", "data-cfsrc", "data-ezsrc",
     "data-gt-lazy-src", "data-zeen-src", "data-lateloadsrc", "data-m-lazyloader-src",
     "data-jpibfi-src", "data-flickity-lazyload", "data-lazy", "data-lazyload", "data-actualsrc",
-    "data-hi-res-src", "data-src-large", "data-source-standard", "lazysrc",
+    "data-hi-res-src", "data-src-large", "data-source-standard", "lazysrc", "data-delayed-url",
+    "data-img-url", "data-echo", "data-delay",
 )  # fmt: skip
 OTHER_LINKS = (
-    "data-delayed-url", "data-img-url", "data-echo", "data-orig-file", "data-large-file",
-    "data-swap", "data-delay", "data-image", "data-url", "original",
+    "data-orig-file", "data-large-file", "data-swap", "data-image", "data-url", "original",
 )  # fmt: skip
 SRCSETS = ("srcset", "data-srcset", "data-lazy-srcset", "data-zeen-srcset", "data-gt-lazy-srcset")
 PLACEHOLDER = re.compile(
