@@ -74,7 +74,9 @@ def extract(
             help="File of words and phrases that no text may hold; may be repeated.",
         ),
     ] = None,
-    workers: options.Workers = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Number of processes. [default: all cores]")
+    ] = None,
     on_error: options.OnErrorOption = "fail",
     as_json: options.Json = False,
 ) -> None:

@@ -350,7 +350,10 @@ def test_a_crawl_of_a_local_copy(tmp_path: Path) -> None:
     [
         ({"source": None}, "name archives, or a crawl"),
         ({"crawl": "CC-MAIN-2024-22"}, "name archives, or a crawl"),
-        ({"limit": 3}, "--limit is for --crawl"),
+        ({"limit": 3}, "are for --crawl"),
+        ({"seed": 3}, "are for --crawl"),
+        ({"kind": "warc"}, "are for --crawl"),
+        ({"paths_root": "x"}, "are for --crawl"),
         ({"source": "missing/"}, "missing"),
         ({"workers": 0}, "0 workers"),
         ({"wanted": Wanted(min_chars=0)}, "there are none"),

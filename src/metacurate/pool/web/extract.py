@@ -81,8 +81,8 @@ def extract(
     wanted.check()
     if (source is None) == (crawl is None):
         raise UsageError("name archives, or a crawl of Common Crawl with --crawl: one of them")
-    if crawl is None and limit is not None:
-        raise UsageError("--limit is for --crawl")
+    if crawl is None and (limit, seed, kind, paths_root) != (None, 0, "wat", PATHS_ROOT):
+        raise UsageError("--limit, --seed, --kind and --paths-root are for --crawl")
     named = absolute_sources(source) if source is not None else []
     if crawl is not None:
         named = [listing_of(crawl, kind, paths_root)]

@@ -1,7 +1,7 @@
 """Pages are parsed in a process of their own: one that takes too long, or breaks it, costs itself.
 
 Parsers of HTML are written in C and can't be interrupted; there are pages on which the best of them
-take minutes (a tag with 100,000 attributes).
+take a minute (a tag with 200,000 attributes), or hours.
 """
 
 import multiprocessing
