@@ -236,6 +236,13 @@ def test_a_record_that_lacks_its_end_does_not_take_the_next_one(tmp_path: Path) 
     assert "bytes, not none" in damage.first
 
 
+def test_a_long_record_may_be_in_several_members(tmp_path: Path) -> None:
+    long = record("metadata", b"y" * (3 << 20))
+    parts = [gzip.compress(part) for part in (long[: 1 << 20], long[1 << 20 :])]
+    found, damage = read(b"".join([*parts, members(RECORDS)]), tmp_path)
+    assert (len(found[0]), found[1:], damage) == (3 << 20, BODIES, Damage())
+
+
 def test_a_bomb_fills_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "LEAST_BOMB", 1 << 20)
     bomb = gzip.compress(b"".join(RECORDS) + bytes(50 << 20))

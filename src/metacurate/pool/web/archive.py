@@ -191,7 +191,7 @@ class _Archive:
         while start is not None:
             held: Taken | None = None
             following = None
-            seen = False
+            seen = is_whole = False
             reason: str | None = None
             try:
                 with self.place.open("rb") as file:
@@ -201,13 +201,14 @@ class _Archive:
                             yield self._at, held
                         self._at, seen = record.stream_pos, True
                         if record.content_length > LONG_RECORD and not self._fits(record):
-                            reason = "it is longer than what is there"
                             break
                         held = take(record)
+                    else:
+                        is_whole = seen and self._is_last()
             except OSError as error:
                 reason = f"it or what follows can't be read: {first_line(error).rstrip('.')}"
             if seen:
-                if reason is not None or not self._is_last():
+                if not is_whole:
                     following = self._next(self._at)
                     wrong, held = self._cut(take, following)
                     if (told := wrong or reason) is not None:
