@@ -58,9 +58,9 @@ def write_pool(folder: Path, files: Sequence[pa.Table], **options: Any) -> Path:
 
 
 def read(out: Path) -> pa.Table:
-    """What is left, as a table; none of the files has no rows."""
+    """What is left, as a table; none of the files has no rows, unless it is the only one."""
     found = [pq.read_table(file.path) for file in find_files(out)]
-    assert all(map(len, found))
+    assert all(map(len, found)) or len(found) == 1
     return pa.concat_tables(found)
 
 
@@ -163,7 +163,7 @@ def test_what_stays(
             workers=workers,
         )  # fmt: skip
         stay, fates = survivors(table, by, seed, held)
-        found = read(folder / "out").to_pylist() if stay else []
+        found = read(folder / "out").to_pylist()
         accounts = shards(folder / "out")
     assert as_set(found) == as_set([rows[i] for i in stay])
     assert {name: summary.get(name, 0) for name in ("rows_read", *FATES)} == {
@@ -312,11 +312,64 @@ def test_rows_of_another_pool_without_a_key_hold_nothing(tmp_path: Path) -> None
 
 
 def test_nothing_new(tmp_path: Path) -> None:
-    pool = write_pool(tmp_path / "pool", [pa.table({"url": ["a"], "text": ["x"]})])
+    """What is written is a pool all the same, which the next step can be held against."""
+    table = pa.table({"url": ["a"], "text": ["x"], "n": pa.array([1], pa.int8())})
+    pool = write_pool(tmp_path / "pool", [table.replace_schema_metadata({"metacurate.round": "2"})])
     dedup(pool, tmp_path / "first")
-    summary = dedup(pool, tmp_path / "second", against=tmp_path / "first")
-    assert (summary["kept"], summary["held_elsewhere"]) == (0, 1)
-    assert (tmp_path / "second/manifest.json").exists()
+    for resumed in (0, 3):
+        summary = dedup(pool, tmp_path / "second", against=tmp_path / "first")
+        assert (summary["kept"], summary["held_elsewhere"]) == (0, 1)
+        assert summary["resumed_units"] == resumed
+        (file,) = find_files(tmp_path / "second")
+        found = pq.read_table(file.path)
+        assert len(found) == 0
+        assert found.schema.equals(pq.read_schema(pool / "000.parquet"), check_metadata=True)
+    assert dedup(pool, tmp_path / "third", against=tmp_path / "second")["kept"] == 1
+    with pytest.raises(MetacurateError, match=f"the pool has no rows: {tmp_path}/second/"):
+        dedup(tmp_path / "second", tmp_path / "fourth")
+    dedup(pool, tmp_path / "second", seed=1, against=tmp_path / "third", where="n > 0")
+    assert len(find_files(tmp_path / "second")) == 1
+
+
+def test_all_is_left_out(tmp_path: Path) -> None:
+    """By the filter, as invalid, or unread: the file is that of the first unit that was read."""
+    first, second = numbered(0, 4), numbered(4, 4)
+    pool = write_pool(tmp_path / "pool", [first.slice(0, 0), first, second])
+    assert dedup(pool, tmp_path / "filtered", where="n > 99")["filtered"] == 8
+    nulls = second.set_column(1, "text", pa.nulls(4, pa.string()))
+    damage(write_pool(tmp_path / "broken", [first, nulls]) / "000.parquet")
+    summary = dedup(tmp_path / "broken", tmp_path / "invalid", on_error="skip")
+    assert (summary["invalid"], summary["failed_units"]) == (4, 1)
+    for name, stem in (("filtered", "000"), ("invalid", "001")):
+        (file,) = find_files(tmp_path / name)
+        assert Path(file.path).name.startswith(f"{stem}-")
+        assert pq.read_table(file.path).equals(first.slice(0, 0))
+
+
+def test_files_that_keep_rows_take_the_place_of_an_empty_one(tmp_path: Path) -> None:
+    pool = write_pool(tmp_path / "pool", [numbered(0, 4), numbered(4, 4)])
+    dedup(pool, tmp_path / "out", against=write_pool(tmp_path / "other", [numbered(0, 8)]))
+    assert len(read(tmp_path / "out")) == 0
+    pq.write_table(numbered(0, 4), tmp_path / "other/000.parquet")
+    dedup(pool, tmp_path / "out", against=tmp_path / "other")
+    assert read(tmp_path / "out")["n"].to_pylist() == [4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("by", KINDS)
+def test_a_pool_without_rows_holds_nothing(by: By, tmp_path: Path) -> None:
+    pool = write_pool(tmp_path / "pool", [numbered(0, 3)])
+    pq.write_table(numbered(0, 1).slice(1), tmp_path / "none.parquet")
+    pq.write_table(pa.table({"url": pa.nulls(0), "text": pa.nulls(0)}), tmp_path / "nulls.parquet")
+    (tmp_path / "none.csv").write_text("url,text\n")
+    pq.write_table(numbered(1, 1), tmp_path / "one.parquet")
+    empty = [tmp_path / name for name in ("none.parquet", "nulls.parquet", "none.csv")]
+    kept = 1 if by == "text" else 3
+    assert dedup(pool, tmp_path / "none", by=by, against=empty)["kept"] == kept
+    summary = dedup(pool, tmp_path / "one", by=by, against=[*empty, tmp_path / "one.parquet"])
+    assert summary["held_elsewhere"] == (3 if by == "text" else 1)
+    pq.write_table(pa.table({"m": pa.array([], pa.int64())}), tmp_path / "none.parquet")
+    with pytest.raises(InputError, match="column found: name it with"):
+        dedup(pool, tmp_path / "other", by=by, against=empty)
 
 
 def test_one_pool_after_another_is_all_at_once(tmp_path: Path) -> None:
@@ -590,6 +643,24 @@ def test_wrong_usage(options: dict[str, Any], message: str, tmp_path: Path) -> N
     given = {k: v.format(tmp_path) if k == "against" else v for k, v in options.items()}
     with pytest.raises(UsageError, match=message):
         dedup(pool, tmp_path / "out", **given)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["symlink", "symlink to the folder", "hard link"])
+def test_the_pool_by_another_name(kind: str, tmp_path: Path) -> None:
+    pool = write_pool(tmp_path / "pool", [numbered(0, 3), numbered(3, 3)])
+    other = tmp_path / "other"
+    if kind == "symlink to the folder":
+        other.symlink_to(pool)
+    else:
+        file = write_pool(other, [numbered(7, 3)]) / "009.parquet"
+        if kind == "symlink":
+            file.symlink_to(pool / "001.parquet")
+        else:
+            file.hardlink_to(pool / "001.parquet")
+    message = f"{other}/00[09].parquet is in the pool and in --against: none of its rows would stay"
+    with pytest.raises(UsageError, match=f"^{message}$"):
+        dedup(pool, tmp_path / "out", against=other)
     assert not (tmp_path / "out").exists()
 
 

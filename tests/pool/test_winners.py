@@ -27,7 +27,7 @@ from metacurate.pool.winners import (
     KeyTask,
     decide,
     hash_keys,
-    losers,
+    judge,
     write_fates,
 )
 
@@ -74,17 +74,20 @@ def columns(rows: Sequence[Row]) -> list[Any]:
 @example(rows=[Row(0, 0, 2**64 - 1), Row(0, 0, 0), Row(0, 1, 0)], elsewhere=[], seed=0)
 @example(rows=[Row(2**63, 0, 2**63), Row(2**63, 0, 2**63 - 1)], elsewhere=[], seed=0)
 @example(rows=[Row(1, 0, 0, 5), Row(1, 0, 0, 4), Row(1, 1, 0)], elsewhere=[Row(1, 1, 9)], seed=0)
-def test_losers(rows: list[Row], elsewhere: list[Row], seed: int) -> None:
-    """In whatever order they come."""
+def test_judge(rows: list[Row], elsewhere: list[Row], seed: int) -> None:
+    """In whatever order they come; of what another pool holds, one row of each key is free."""
     order = np.random.default_rng(seed).permutation(len(rows) + len(elsewhere))
     both = [*rows, *elsewhere]
     high, low, draw, tie = columns([both[i] for i in order])
-    places = np.where(order < len(rows), order, -1)
-    fates = np.zeros(len(rows), int)
-    lost, held = losers(high, low, [draw, tie], places)
-    fates[lost], fates[held] = LOST, HELD
+    foreign = order >= len(rows)
+    draw[foreign] = tie[foreign] = 0
+    found = judge(high, low, [draw, tie], np.where(foreign, -1, order))
+    fates = np.zeros(len(rows), np.uint8)
+    fates[order[~foreign]] = found[~foreign]
+    assert found.dtype == np.uint8
     assert fates.tolist() == expected_fates(rows, elsewhere)
-    assert len(lost) + len(held) == np.count_nonzero(fates)
+    free = [both[i][:2] for i in order[foreign & (found == FREE)]]
+    assert sorted(free) == sorted({row[:2] for row in elsewhere})
 
 
 def pool_of(files: Sequence[Sequence[Row]]) -> Pool:
@@ -155,6 +158,37 @@ def test_partitions(
         fates = np.load(path, allow_pickle=False)
     assert fates.dtype == np.uint8
     assert fates.tolist() == expected_fates([*chain(*files)], [*chain(*other)])
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_frequent_key_is_decided_in_pieces(
+    held: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more rows are looked at together than a quarter more than a partition has."""
+    most = 0
+
+    def watched(high: Any, *others: Any) -> Any:
+        nonlocal most
+        most = max(most, len(high))
+        return judge(high, *others)
+
+    monkeypatch.setattr(winners, "PARTITION_ROWS", 40)
+    monkeypatch.setattr(winners, "judge", watched)
+    rng = np.random.default_rng(0)
+    files = [
+        [Row(7, 0, int(draw)) if draw % 3 else Row(int(draw) << 44, 1, 0) for draw in draws]
+        for draws in rng.integers(0, 1 << 20, (100, 5))
+    ]
+    other = [[Row(7, 0, 0)] * 5] * 10 if held else []
+    write_fates(
+        tmp_path / "fates.npy",
+        pool_of(files),
+        list(write_keys(tmp_path / "own", files, 1, 1)),
+        list(write_keys(tmp_path / "other", other, 1, 0)),
+    )
+    fates = np.load(tmp_path / "fates.npy")
+    assert fates.tolist() == expected_fates([*chain(*files)], [*chain(*other)])
+    assert 40 <= most <= 50
 
 
 def test_fates_of_some_rows(tmp_path: Path) -> None:

@@ -274,6 +274,7 @@ class DedupTask(Task):
         if rows_by_fate[FREE] or unit.name == self._stage.empty:
             output = f"{unit.name}.parquet"
             schema = pool.by_path[unit.source].columns
+            assert schema is not None
             table = pa.concat_tables(kept).cast(schema) if kept else schema.empty_table()
             coded = [name for name in table.column_names if name not in pair]
             write_parquet(self._outputs / output, table, use_dictionary=coded)

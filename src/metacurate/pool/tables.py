@@ -145,8 +145,8 @@ class Pool:
                 told apart by their names share one.
             InputError: when no file can be worked on; for one such file among others, the
                 run reports it.
-            MetacurateError: when there are no rows but should be, files of several rounds, or files that were
-                balanced but don't tell in which round.
+            MetacurateError: when there are no rows but should be, files of several rounds, or
+                files that were balanced but don't tell in which round.
         """
         schemas = [file.schema for file in files if file.schema is not None]
         if not schemas:
@@ -157,7 +157,9 @@ class Pool:
         if only != "url":
             text = text_column or _find_column(files, TEXT_NAMES, "text")
         identity, text = identity or text, text or identity
-        checked = tuple(_check_columns(file, identity, text, id_column) for file in files)
+        checked = tuple(
+            _check_columns(file, identity, text, id_column, may_be_empty) for file in files
+        )
         good = [file for file in checked if file.problem is None]
         if not good:
             _refuse(checked)
@@ -315,7 +317,9 @@ def _listed(schema: pa.Schema | None) -> str:
     return ", ".join(names[:20]) + more
 
 
-def _check_columns(file: PoolFile, identity: str, text: str, id_column: str | None) -> PoolFile:
+def _check_columns(
+    file: PoolFile, identity: str, text: str, id_column: str | None, may_be_empty: bool
+) -> PoolFile:
     problem = file.problem
     if file.schema is not None and len(set(file.schema.names)) < len(file.schema.names):
         problem = f"two columns share a name (it has {_listed(file.schema)})"
@@ -326,7 +330,8 @@ def _check_columns(file: PoolFile, identity: str, text: str, id_column: str | No
                 problem = f"no column '{column}' (it has {_listed(file.schema)})"
                 break
             number_id = column == id_column and pa.types.is_integer(kind)
-            if not (is_text(kind) or number_id):
+            untyped = may_be_empty and not file.rows and pa.types.is_null(kind)
+            if not (is_text(kind) or number_id or untyped):
                 problem = f"column '{column}' is of type {kind}, not strings"
                 break
     return replace(file, problem=problem)

@@ -217,8 +217,9 @@ def _decide_partition(fates: Bytes, ranges: Sequence["_Range"]) -> None:
     columns: Columns = {"rows": np.zeros(0, np.int64)}
     while waiting:
         room = max(PARTITION_ROWS * 5 // 4 - len(columns["rows"]), PARTITION_ROWS // 4)
-        piece = [waiting.popleft()]
-        while waiting and sum(each.size for each in (*piece, waiting[0])) <= room:
+        piece: list[_Range] = []
+        while waiting and (not piece or waiting[0].size <= room):
+            room -= waiting[0].size
             piece.append(waiting.popleft())
         columns = _gather(columns, piece)
         rows = columns["rows"]
