@@ -236,6 +236,14 @@ def test_a_record_that_lacks_its_end_does_not_take_the_next_one(tmp_path: Path) 
     assert "bytes, not none" in damage.first
 
 
+def test_a_last_record_that_is_told_too_short(write: Write, tmp_path: Path) -> None:
+    for end in (b"", b"\r\n\r\n"):
+        last = record("metadata", BODIES[4], length=30).removesuffix(b"\r\n\r\n") + end
+        found, damage = read(write([*RECORDS[:4], last]), tmp_path)
+        assert (found, damage.records) == (BODIES, 1)
+        assert damage.first.endswith(f"its length is told wrong: {len(BODIES[4])} bytes, not 30")
+
+
 def test_a_long_record_may_be_in_several_members(tmp_path: Path) -> None:
     long = record("metadata", b"y" * (3 << 20))
     parts = [gzip.compress(part) for part in (long[: 1 << 20], long[1 << 20 :])]

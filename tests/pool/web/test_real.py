@@ -95,6 +95,9 @@ def test_damaged_archives(data: Path, tmp_path: Path) -> None:
     assert extracted(archive, tmp_path / "length") == []
     totals = json.loads((tmp_path / "length" / "manifest.json").read_text())["totals"]
     assert (totals["pages"], totals["images"]) == (1, 27)
+    shards = pq.read_table(tmp_path / "length" / "_accounting" / "shards.parquet")
+    (error,) = shards["error"].to_pylist()
+    assert error == "the record at byte 0: its length is told wrong: 54,287 bytes, not 54263"
     content = (web / "pages.warc.wat.gz").read_bytes()
     whole = extracted(web / "pages.warc.wat.gz", tmp_path / "whole")
     for name, damaged in {

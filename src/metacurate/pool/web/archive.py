@@ -297,9 +297,10 @@ class _Archive:
         if size <= len(body) and RECORD_END.match(body, size):
             body = body[:size]
             reason = "the file ends within it" if end is None and not whole else None
-        elif end is None and length.isdigit() and not body.endswith((b"\r\n\r\n", b"\n\n")):
-            missing = f"{size - len(body):,} bytes before it does" if whole else "within it"
-            reason = f"the file ends {missing}"
+        elif end is None and not whole:
+            reason = "the file ends within it"
+        elif self._ends_early(end, length, body):
+            reason = f"the file ends {size - len(body):,} bytes before it does"
         else:
             for _ in range(2):  # the empty lines that end a record
                 body = body.removesuffix(b"\n").removesuffix(b"\r")
@@ -314,6 +315,13 @@ class _Archive:
         except OSError as error:
             return first_line(error).rstrip("."), None
         return "its head is damaged", None
+
+    @staticmethod
+    def _ends_early(end: int | None, length: bytes, body: bytes) -> bool:
+        """Whether the last record of a file lacks its end, and does not only tell it wrong."""
+        if end is not None or not length.isdigit() or body.endswith((b"\r\n\r\n", b"\n\n")):
+            return False
+        return int(length[:DIGITS]) > len(body)
 
     def _content(self, end: int | None) -> tuple[bool, bytes]:
         """All bytes from the last record to an end, decompressed; and whether they are whole."""
