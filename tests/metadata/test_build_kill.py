@@ -17,6 +17,7 @@ import pytest
 from metacurate.metadata.build import build_folder
 from metacurate.metadata.metadata import Metadata
 
+from ..sessions import in_session, left_of
 from .wiki_dump import Made, multistream, plain
 
 WORDS = [f"w{i}" for i in range(3000)]
@@ -60,19 +61,6 @@ def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
     return out, errors
 
 
-def in_session(session: int) -> list[int]:
-    """Processes that are left of a session."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == session and fields[0] not in "ZX":
-            found.append(int(stat.parent.name))
-    return found
-
-
 @pytest.fixture(scope="module")
 def unbroken(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, float]:
     out = tmp_path_factory.mktemp("unbroken") / "m.parquet"
@@ -91,10 +79,7 @@ def test_killed_again_and_again(inputs: Path, unbroken: tuple[str, float], tmp_p
         time.sleep(seconds * draw.uniform(0.2, 1.0))
         process.kill()
         process.communicate()
-        deadline = time.monotonic() + 5
-        while in_session(process.pid) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert in_session(process.pid) == [], seed
+        assert left_of(process.pid) == [], seed
     printed, _ = finish(start(inputs, out))
     assert json.loads(printed)["digest"] == digest, seed
     assert Metadata.read(out).digest == digest

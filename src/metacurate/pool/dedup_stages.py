@@ -1,8 +1,9 @@
 """The stages of deduplication: collect keys, of the pool and of others, and copy what stays."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -55,6 +56,37 @@ def _read_texts(
     return texts, valid
 
 
+def _collect(
+    task: KeyTask, unit: Unit, reader: Reader, key: Callable[[Rows, CorruptRows], Keyed]
+) -> UnitRecord:
+    """Collect a unit's keys.
+
+    Args:
+        task: takes them. unit: which. reader: of its pool.
+        key: tells those of some rows, without the invalid ones.
+
+    Raises:
+        InputError: when the file is broken.
+        StoppedError: when the run is to end.
+    """
+    began = time.monotonic()
+    corrupt = CorruptRows()
+    keyed: list[Keyed] = []
+    invalid = 0
+    for rows in reader.batches(unit):
+        keyed.append(key(rows, corrupt))
+        invalid += len(rows.positions) - len(keyed[-1].positions)
+    task.collect(unit, keyed)
+    return UnitRecord.of(
+        unit,
+        began,
+        rows_read=unit.rows,
+        invalid=invalid,
+        filtered=reader.filtered,
+        error=corrupt.message,
+    )
+
+
 @dataclass(frozen=True)
 class KeyStage(Stage):
     """One pass over all columns: each row's key, and what it draws against others of that key.
@@ -101,26 +133,8 @@ class PoolKeyTask(KeyTask):
         self._reader = Reader(stage.pool, None, watch)
 
     def process(self, unit: Unit) -> UnitRecord:
-        """Collect a unit's keys.
-
-        Raises:
-            InputError: when the file is broken.
-            StoppedError: when the run is to end.
-        """
-        began = time.monotonic()
-        corrupt, keyed, invalid = CorruptRows(), [], 0
-        for rows in self._reader.batches(unit):
-            keyed.append(self._key(rows, corrupt))
-            invalid += len(rows.positions) - len(keyed[-1].positions)
-        self.collect(unit, keyed)
-        return UnitRecord.of(
-            unit,
-            began,
-            rows_read=unit.rows,
-            invalid=invalid,
-            filtered=self._reader.filtered,
-            error=corrupt.message,
-        )
+        """Collect a unit's keys; see `_collect`."""
+        return _collect(self, unit, self._reader, self._key)
 
     def _key(self, rows: Rows, corrupt: CorruptRows) -> Keyed:
         stage = self._stage
@@ -179,29 +193,15 @@ class AgainstTask(KeyTask):
                 self._readers.setdefault(path, (reader, columns))
 
     def process(self, unit: Unit) -> UnitRecord:
-        """Collect a unit's keys.
-
-        Raises:
-            InputError: when the file is broken.
-            StoppedError: when the run is to end.
-        """
-        began = time.monotonic()
-        corrupt, keyed, invalid = CorruptRows(), [], 0
+        """Collect a unit's keys; see `_collect`."""
         reader, columns = self._readers[unit.source]
-        for rows in reader.batches(unit):
-            texts, valid = _read_texts(columns, rows, corrupt)
-            keys = hash_keys([texts[name] for name in columns])
-            keyed.append(Keyed(rows.positions[valid], keys[:, valid]))
-            invalid += int((~valid).sum())
-        self.collect(unit, keyed)
-        return UnitRecord.of(
-            unit,
-            began,
-            rows_read=unit.rows,
-            invalid=invalid,
-            filtered=reader.filtered,
-            error=corrupt.message,
-        )
+        return _collect(self, unit, reader, partial(self._key, columns))
+
+    @staticmethod
+    def _key(columns: Sequence[str], rows: Rows, corrupt: CorruptRows) -> Keyed:
+        texts, valid = _read_texts(columns, rows, corrupt)
+        keys = hash_keys([texts[name] for name in columns])
+        return Keyed(rows.positions[valid], keys[:, valid])
 
 
 @dataclass(frozen=True)

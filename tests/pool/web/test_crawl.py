@@ -4,7 +4,7 @@ import gzip
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from metacurate.pool.web.crawl import (
 )
 from metacurate.pool.web.nearby import Patience
 
-from ...http.http_server import Server, serving
+from ...http.http_server import Server
 
 CRAWL = "CC-MAIN-2024-22"
 LISTING = f"crawl-data/{CRAWL}/wat.paths.gz"
@@ -35,14 +35,6 @@ LINES = [
     for i in range(50)
 ]
 QUICK = Patience(tries=3, backoff=0.01, timeout=5.0)
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for name in ("http_proxy", "all_proxy", "HTTP_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    with serving() as server:
-        yield server
 
 
 def zipped(lines: list[str], end: str = "\n") -> bytes:

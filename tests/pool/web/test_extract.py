@@ -25,6 +25,7 @@ from metacurate.pool.web.extract import extract
 from metacurate.pool.web.sieve import Wanted
 from metacurate.schema import EXTRACTED
 
+from ...sessions import left_of
 from .archives import http, image, record, response, wat, write_archive
 
 FILES = 8
@@ -410,19 +411,6 @@ def start(archives: Path, out: Path) -> subprocess.Popen[str]:
     )
 
 
-def in_session(session: int) -> dict[int, bytes]:
-    """Command lines of the processes that are left of a session."""
-    found = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-            if int(fields[3]) == session and fields[0] not in "ZX":
-                found[int(stat.parent.name)] = (stat.parent / "cmdline").read_bytes()
-        except OSError:
-            continue
-    return found
-
-
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any], float]:
     folder = make_archives(tmp_path_factory.mktemp("many"), files=40, pages=150)
@@ -444,10 +432,7 @@ def test_killed_again_and_again(many: tuple[Path, list[Any], float], tmp_path: P
         time.sleep(seconds * draw.uniform(0.3, 0.9))
         process.kill()
         process.communicate()
-        deadline = time.monotonic() + 5
-        while in_session(process.pid) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert in_session(process.pid) == {}, seed
+        assert left_of(process.pid) == [], seed
     process = start(folder, out)
     printed, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors

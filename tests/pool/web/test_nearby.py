@@ -24,18 +24,10 @@ from metacurate.http.failures import MissingError, UnreachableError
 from metacurate.pool.web import nearby
 from metacurate.pool.web.nearby import PATIENCE, Patience, local_copy
 
-from ...http.http_server import Server, serving
+from ...http.http_server import Server
 
 CONTENT = random.Random(1).randbytes(300_000)
 QUICK = Patience(tries=4, backoff=0.01, timeout=5.0)
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for name in ("http_proxy", "all_proxy", "HTTP_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    with serving() as server:
-        yield server
 
 
 class Moody(MemoryFileSystem):  # type: ignore[misc]

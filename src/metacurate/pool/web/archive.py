@@ -12,7 +12,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -74,8 +74,7 @@ def read_records(
 
     Args:
         path: of a WARC or WAT file, plain or compressed (.gz, .zst).
-        scratch: folder for the content of a file that is compressed as a whole, where it is
-            damaged or of another kind than gzip.
+        scratch: folder for the content of a file that is compressed as a whole.
         take: reads what is wanted of a record; None for nothing. It is called again for a record
             that was cut anew, in place of the first time.
         damage: told of what is wrong.
@@ -89,8 +88,6 @@ def read_records(
     """
     with _plain(path, scratch, damage) as (place, compressed):
         with place.open("rb") as file:
-            if not file.read(1):
-                return
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         with content:
             yield from _Archive(path, place, content, compressed).read(take, damage, advance)
@@ -112,7 +109,7 @@ def _plain(path: Path, scratch: Path, damage: Damage) -> Iterator[tuple[Path, bo
             dir=scratch, prefix=".", suffix=".tmp", buffering=0
         ) as copy:
             most = max(LEAST_BOMB, MOST_RATIO * path.stat().st_size)
-            for part in _content(path, damage):
+            for part in _decompressed(path, damage):
                 if copy.tell() + len(part) > most:
                     raise InputError(str(path), f"decompresses to more than {most:,} bytes")
                 try:
@@ -127,7 +124,7 @@ def _plain(path: Path, scratch: Path, damage: Damage) -> Iterator[tuple[Path, bo
         yield path, _holds_member(beginning)
 
 
-def _content(path: Path, damage: Damage) -> Iterator[bytes]:
+def _decompressed(path: Path, damage: Damage) -> Iterator[bytes]:
     try:
         with open_stream(str(path), by_content=True) as stream:
             while part := stream.read(COPY_BYTES):
@@ -140,17 +137,15 @@ def _is_by_record(path: Path) -> bool:
     """Whether the first member of a gzip file holds no more than one record."""
     member = zlib.decompressobj(31)
     end = b""
-    position = 0
     with path.open("rb") as file:
         while not member.eof and (chunk := file.read(CHUNK)):
             try:
                 content = end + member.decompress(chunk)
             except zlib.error:  # where members are damaged, others may be good
                 return True
-            if NEXT_RECORD.search(content, 1 if position == 0 else 0):
+            if NEXT_RECORD.search(content, 0 if end else 1):
                 return False
             end = content[-MARK_BYTES:]
-            position += len(chunk)
     return True
 
 
@@ -162,8 +157,8 @@ class _Archive:
     place: Path
     content: mmap.mmap
     compressed: bool
-    _at: int = field(default=0)  # where the record begins that was read last
-    _told: int = field(default=0)  # how far reading is, as it was told
+    _at: int = 0  # where the record begins that was read last
+    _told: int = 0  # how far reading is, as it was told
 
     def read(
         self,
@@ -269,11 +264,10 @@ class _Archive:
         """Whether the last record is whole, and nothing follows it."""
         whole, record = self._content(None)
         head = HEAD_END.search(record)
-        told = LENGTH.search(record, 0, head.start() if head else len(record))
-        length = told[1] if told else b""
-        if not whole or head is None or not length.isdigit():
+        size = None if head is None else _told_size(_told_length(record[: head.start()]))
+        if not whole or head is None or size is None:
             return False
-        rest = len(record) - head.end() - int(length[:DIGITS])
+        rest = len(record) - head.end() - size
         return len(record) >= MOST_RECORD or (
             rest >= 0 and not record[len(record) - rest :].strip()
         )
@@ -290,18 +284,15 @@ class _Archive:
         if head is None:
             return "the file ends within it" if end is None else "its head does not end", None
         lines, body = LINE_END.sub(b"\r\n", record[: head.start()]), record[head.end() :]
-        told = LENGTH.search(lines)
-        length = told[1] if told else b""
-        reason = None
-        size = int(length[:DIGITS]) if length.isdigit() else len(body) + 1
-        if size <= len(body) and RECORD_END.match(body, size):
+        length = _told_length(lines)
+        size = _told_size(length)
+        ended = body.endswith((b"\r\n\r\n", b"\n\n"))
+        reason = "the file ends within it" if end is None and not whole else None
+        if size is not None and size <= len(body) and RECORD_END.match(body, size):
             body = body[:size]
-            reason = "the file ends within it" if end is None and not whole else None
-        elif end is None and not whole:
-            reason = "the file ends within it"
-        elif self._ends_early(end, length, body):
+        elif reason is None and end is None and size is not None and len(body) < size and not ended:
             reason = f"the file ends {size - len(body):,} bytes before it does"
-        else:
+        elif reason is None:
             for _ in range(2):  # the empty lines that end a record
                 body = body.removesuffix(b"\n").removesuffix(b"\r")
             wrong = length.decode("latin-1")[:20] or "none"
@@ -315,13 +306,6 @@ class _Archive:
         except OSError as error:
             return first_line(error).rstrip("."), None
         return "its head is damaged", None
-
-    @staticmethod
-    def _ends_early(end: int | None, length: bytes, body: bytes) -> bool:
-        """Whether the last record of a file lacks its end, and does not only tell it wrong."""
-        if end is not None or not length.isdigit() or body.endswith((b"\r\n\r\n", b"\n\n")):
-            return False
-        return int(length[:DIGITS]) > len(body)
 
     def _content(self, end: int | None) -> tuple[bool, bytes]:
         """All bytes from the last record to an end, decompressed; and whether they are whole."""
@@ -347,6 +331,16 @@ class _Archive:
             if not self.content[position : position + 3].startswith(MEMBER):
                 break
         return True, b"".join(parts)
+
+
+def _told_length(head: bytes) -> bytes:
+    """The length that a record's head tells, as it stands; empty where it tells none."""
+    told = LENGTH.search(head)
+    return told[1] if told else b""
+
+
+def _told_size(length: bytes) -> int | None:
+    return int(length[:DIGITS]) if length.isdigit() else None
 
 
 def _holds_member(beginning: bytes) -> bool:
