@@ -7,13 +7,16 @@ import pytest
 
 import metacurate as mc
 
-NAMES = ["Balance", "Matcher", "Metadata", "__version__", "count", "curate", "draws"]
+NAMES = [
+    "Balance", "LocalEngine", "Matcher", "Metadata", "RayEngine", "SlurmEngine", "__version__",
+    "count", "curate", "draws",
+]  # fmt: skip
 
 HEAVY = {"numba", "llvmlite", "pyarrow.compute", "pyarrow.parquet", "scipy"}
 OPTIONAL = {
     "pandas", "altair", "vl_convert", "duckdb", "torch", "wordfreq", "requests", "defusedxml",
     "mwparserfromhell", "fastwarc", "msgspec", "selectolax", "can_ada", "fasttext", "webencodings",
-    "charset_normalizer", "urllib3",
+    "charset_normalizer", "urllib3", "ray", "submitit", "s3fs", "botocore", "aiohttp",
 }  # fmt: skip
 
 SHOW_MODULES = "import sys; print('modules', *sys.modules)"

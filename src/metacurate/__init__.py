@@ -11,16 +11,25 @@ if TYPE_CHECKING:
     from metacurate.curation.balance import Balance
     from metacurate.curation.curate import count, curate
     from metacurate.curation.sample import draws
+    from metacurate.engine.local import LocalEngine
+    from metacurate.engine.ray import RayEngine
+    from metacurate.engine.slurm import SlurmEngine
     from metacurate.matching.matcher import Matcher
     from metacurate.metadata.metadata import Metadata
 
 __version__ = "0.1.0.dev0"
-__all__ = ["Balance", "Matcher", "Metadata", "__version__", "count", "curate", "draws"]
+__all__ = [
+    "Balance", "LocalEngine", "Matcher", "Metadata", "RayEngine", "SlurmEngine", "__version__",
+    "count", "curate", "draws",
+]  # fmt: skip
 
 _HOMES = {
     "Balance": "metacurate.curation.balance",
+    "LocalEngine": "metacurate.engine.local",
     "Matcher": "metacurate.matching.matcher",
     "Metadata": "metacurate.metadata.metadata",
+    "RayEngine": "metacurate.engine.ray",
+    "SlurmEngine": "metacurate.engine.slurm",
     "count": "metacurate.curation.curate",
     "curate": "metacurate.curation.curate",
     "draws": "metacurate.curation.sample",

@@ -28,6 +28,26 @@ class InputError(MetacurateError):
         return type(self), (self.source, self.reason)
 
 
+class StorageError(MetacurateError):
+    """A store does not answer. Nothing is wrong with an input, so the whole run ends here."""
+
+    def __init__(self, path: str, cause: BaseException) -> None:
+        """Name what was read, and the cause.
+
+        Args:
+            path: URI. cause: the store's own error.
+        """
+        super().__init__(
+            f"{path}: the storage does not answer ({first_line(cause) or type(cause).__name__}). "
+            "What was finished stays: the same call goes on"
+        )
+        self._arguments = path, str(cause) or type(cause).__name__
+
+    def __reduce__(self) -> tuple[type["StorageError"], tuple[str, Exception]]:
+        """Rebuild when the error crosses a process border; the cause may not be picklable."""
+        return type(self), (self._arguments[0], Exception(self._arguments[1]))
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's message: libraries add hints and tables below it.
 

@@ -315,9 +315,26 @@ WRONG = [  # setup, command, start of the message
         id="unknown store",
     ),
     pytest.param(
-        nothing, CURATE.replace("-o out", "-o s3://bucket/out"),
-        "s3:/bucket/out: outputs are written to local folders only",
-        id="output on a store",
+        nothing, CURATE.replace("-o out", "-o https://example.org/out"),
+        "https://example.org/out: web servers are read from only",
+        id="output on a web server",
+    ),
+    pytest.param(
+        nothing, CURATE.replace("-o out", "-o hf://datasets/me/out"),
+        "hf://datasets/me/out: each file that is written to the Hub is a commit: write to a folder",
+        id="output on the Hub",
+    ),
+    pytest.param(
+        nothing, f"{CURATE} --ray-address 1.2.3.4:6379", "--ray-address is for --engine ray",
+        id="address of another engine",
+    ),
+    pytest.param(
+        nothing, f"{CURATE} --engine ray --slurm-cpus 2", "--slurm-cpus is for --engine slurm",
+        id="jobs of another engine",
+    ),
+    pytest.param(
+        nothing, f"{CURATE} --engine slurm --workers 2", "--workers is for local and ray",
+        id="workers of jobs",
     ),
     pytest.param(
         both(content("pool/d.csv", "url,text\n"), content("pool/e.jsonl.gz", "")), CURATE,
@@ -710,19 +727,24 @@ def test_summary_for_people(folder: Path) -> None:
 
 
 THRESHOLDS = "--threshold --tail-share --budget"
-POOL = "--where --per-image --columns --url-column --text-column --id-column --workers --on-error"
+ENGINES = (
+    "--workers --engine --ray-address --slurm-partition --slurm-time --slurm-mem --slurm-cpus "
+    "--slurm-array-parallelism"
+)
+POOL = "--where --per-image --columns --url-column --text-column --id-column --on-error " + ENGINES
 OPTIONS = {
     "curate": f"--metadata --out {THRESHOLDS} --seed --mode {POOL} --uids --json",
     "plan": f"--metadata --out {THRESHOLDS} --counts --foreign-counts --seed --mode {POOL} --json",
     "count": f"--metadata --out --mode {POOL} --json",
     "sample": f"--metadata --counts --out {THRESHOLDS} --foreign-counts --seed {POOL} --uids",
     "match": "--metadata --counts --threshold --tail-share --url --seed --round --mode",
-    "extract": "--out --crawl --kind --limit --seed --paths-root --metadata --mode --language "
+    "extract": f"{ENGINES} --out --crawl --kind --limit --seed --paths-root --metadata --mode "
+    "--language "
     "--min-language-score --min-chars --max-chars --block-domains --block-url-hashes --block-words "
-    "--workers --on-error --json",
-    "dedup": "--out --by --against --seed --where --columns --url-column --text-column --id-column "
-    "--workers --on-error --json",
-    "pack": "--out --rows-per-shard --columns --workers --json",
+    "--on-error --json",
+    "dedup": f"{ENGINES} --out --by --against --seed --where --columns --url-column --text-column "
+    "--id-column --on-error --json",
+    "pack": f"{ENGINES} --out --rows-per-shard --columns --json",
     "info": "--json",
     "status": "--json",
     "demo": "--out --json",

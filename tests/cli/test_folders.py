@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from metacurate.engine.lock import lock
 from metacurate.engine.manifest import work_folder
-from metacurate.engine.storage import lock
 
 from .calls import CURATE, ROWS, call, cells, error_line, on_terminal, write_pairs
 

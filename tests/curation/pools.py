@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from metacurate.engine.storage import Place
+
 from .twin import Kept
 
 WORDS = 2_000
@@ -57,10 +59,10 @@ def write_pool(folder: Path, tables: Sequence[pa.Table], **options: Any) -> Path
     return folder
 
 
-def read_curated(out: Path) -> pa.Table:
+def read_curated(out: Place) -> pa.Table:
     return pq.read_table(out / "curated")
 
 
-def read_kept(out: Path) -> list[Kept]:
+def read_kept(out: Place) -> list[Kept]:
     """The pairs of an output folder, sorted: what must not depend on how the pool is stored."""
     return sorted(Kept(**row) for row in read_curated(out).select(Kept._fields).to_pylist())

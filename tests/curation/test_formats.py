@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import metacurate as mc
+from metacurate.engine.storage import Place
 from metacurate.errors import InputError, UsageError
 
 Rows = list[tuple[str, str]]
@@ -161,7 +162,7 @@ FORMATS: dict[str, tuple[Callable[[Path, Rows], None], dict[str, Any]]] = {
 }
 
 
-def kept_of(out: Path, text_column: str) -> list[tuple[Any, ...]]:
+def kept_of(out: Place, text_column: str) -> list[tuple[Any, ...]]:
     table = pq.read_table(out / "curated")
     names = ["url", text_column, "entries", "probability", "min_threshold"]
     rows = zip(*(table[name].to_pylist() for name in names), strict=True)

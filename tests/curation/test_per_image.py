@@ -19,6 +19,7 @@ from scipy.stats import binomtest, chisquare
 import metacurate as mc
 from metacurate.curation.curate import plan, sample
 from metacurate.engine.progress import Silent
+from metacurate.engine.storage import Place
 from metacurate.errors import UsageError
 from metacurate.pool import winners
 
@@ -87,7 +88,7 @@ class Subset(NamedTuple):
     totals: dict[str, Any]
 
 
-def read_subset(out: Path) -> Subset:
+def read_subset(out: Place) -> Subset:
     totals = json.loads((out / "manifest.json").read_text())["totals"]
     names = (*FATES[:-1], "matched_texts", "matches", "kept_matches", "threshold", "tail_share")
     counts = pq.read_table(out / "counts.parquet")["count"].to_pylist()

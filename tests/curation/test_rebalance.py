@@ -17,6 +17,7 @@ from scipy.stats import chi2
 
 import metacurate as mc
 from metacurate.curation.curate import plan, sample
+from metacurate.engine.storage import Place
 from metacurate.errors import InputError, UsageError
 from metacurate.schema import CURATED
 
@@ -34,7 +35,7 @@ def metadata() -> mc.Metadata:
 
 
 @pytest.fixture(scope="module")
-def first(metadata: mc.Metadata, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def first(metadata: mc.Metadata, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """The output folder of a first round."""
     folder, pool = tmp_path_factory.mktemp("first"), zipf_pool(9_000)
     pool = pool.append_column("row", pa.array(range(len(pool))))
@@ -52,7 +53,7 @@ def cut(pool: pa.Table, files: int) -> list[pa.Table]:
 
 @pytest.mark.parametrize("place", [".", "curated", "curated/*.parquet"])
 def test_the_second_round(
-    place: str, first: Path, metadata: mc.Metadata, tmp_path: Path,
+    place: str, first: Place, metadata: mc.Metadata, tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     """Draws anew, with counts over what is left."""
@@ -72,7 +73,7 @@ def test_the_second_round(
     assert [result.summary[name] for name in ("unmatched", "invalid")] == [0, 0]
 
 
-def test_columns(first: Path, metadata: mc.Metadata, tmp_path: Path) -> None:
+def test_columns(first: Place, metadata: mc.Metadata, tmp_path: Path) -> None:
     result = mc.curate(first, metadata, threshold=T2, out=tmp_path / "out")
     before, after = read_curated(first), read_curated(result.out)
     assert before.column_names == after.column_names == ["url", "text", "row", *CURATED.names]
@@ -87,7 +88,7 @@ def test_columns(first: Path, metadata: mc.Metadata, tmp_path: Path) -> None:
 
 
 def test_rounds_count_up(
-    first: Path, metadata: mc.Metadata, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    first: Place, metadata: mc.Metadata, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     out, kept = first, [len(read_curated(first))]
     for round_, threshold in ((1, T2), (2, T3), (3, 1e300)):
@@ -116,7 +117,7 @@ def test_a_first_round_replaces_nothing(
     assert result.summary["round"] == 0
 
 
-def test_files_tell_what_drew_them_last(first: Path, tmp_path: Path) -> None:
+def test_files_tell_what_drew_them_last(first: Place, tmp_path: Path) -> None:
     """Not what drew them before; and what else they tell stays."""
     table = read_curated(first)
     mine = {**table.schema.metadata, b"mine": b"kept"}
@@ -137,7 +138,7 @@ def test_files_tell_what_drew_them_last(first: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("files", [1, 11])
 def test_how_the_first_subset_is_stored_does_not_matter(
-    files: int, workers: int, first: Path, metadata: mc.Metadata, tmp_path: Path
+    files: int, workers: int, first: Place, metadata: mc.Metadata, tmp_path: Path
 ) -> None:
     mc.curate(first, metadata, threshold=T2, out=tmp_path / "reference")
     table = read_curated(first)
@@ -147,7 +148,7 @@ def test_how_the_first_subset_is_stored_does_not_matter(
     assert read_kept(tmp_path / "out") == read_kept(tmp_path / "reference")
 
 
-def test_a_run_that_is_repeated(first: Path, metadata: mc.Metadata, tmp_path: Path) -> None:
+def test_a_run_that_is_repeated(first: Place, metadata: mc.Metadata, tmp_path: Path) -> None:
     mc.curate(first, metadata, threshold=T2, out=tmp_path / "out")
     before = read_kept(tmp_path / "out")
     again = mc.curate(first, metadata, threshold=T2, out=tmp_path / "out")
@@ -157,7 +158,7 @@ def test_a_run_that_is_repeated(first: Path, metadata: mc.Metadata, tmp_path: Pa
 
 
 def test_the_first_rounds_counts_are_another_pools(
-    first: Path, metadata: mc.Metadata, tmp_path: Path
+    first: Place, metadata: mc.Metadata, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=r"another pool .* --foreign-counts"):
         sample(first, metadata, first, threshold=T2, out=tmp_path / "out")
@@ -171,9 +172,9 @@ def test_the_first_rounds_counts_are_another_pools(
 
 
 @pytest.fixture
-def unfinished(first: Path, tmp_path: Path) -> Path:
+def unfinished(first: Place, tmp_path: Path) -> Path:
     folder = tmp_path / "unfinished"
-    shutil.copytree(first, folder)
+    shutil.copytree(str(first), folder)
     (folder / "manifest.json").unlink()
     return folder
 
@@ -192,7 +193,7 @@ COMMANDS: dict[str, Command] = {
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_run_that_is_not_complete_is_no_pool(
-    command: str, unfinished: Path, first: Path, metadata: mc.Metadata, tmp_path: Path
+    command: str, unfinished: Path, first: Place, metadata: mc.Metadata, tmp_path: Path
 ) -> None:
     sources: Sequence[Any] = [unfinished, f"{tmp_path}/unf*", [first, unfinished]]
     for source in sources:
@@ -202,7 +203,7 @@ def test_a_run_that_is_not_complete_is_no_pool(
 
 
 def test_a_run_that_was_completed_is_a_pool(
-    first: Path, metadata: mc.Metadata, tmp_path: Path
+    first: Place, metadata: mc.Metadata, tmp_path: Path
 ) -> None:
     folder = tmp_path / "out"
     source = first.parent / "pool"
@@ -224,7 +225,7 @@ def test_a_subset_of_nothing_is_no_pool(metadata: mc.Metadata, tmp_path: Path) -
 
 
 def test_a_folder_is_not_balanced_into_itself(
-    first: Path, metadata: mc.Metadata, tmp_path: Path
+    first: Place, metadata: mc.Metadata, tmp_path: Path
 ) -> None:
     before = read_kept(first)
     for out in (first, first / "curated", first / "next"):

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from metacurate.engine import local
-from metacurate.engine.local import map_processes, map_threads
+from metacurate.engine.local import WorkerDiedError, map_processes, map_threads
 from metacurate.engine.stage import Stop
-from metacurate.errors import InputError, MetacurateError
+from metacurate.errors import InputError
 
 Advance = Callable[[int], None]
 SPREADS = pytest.mark.parametrize("spread", [map_threads, map_processes])
@@ -88,8 +88,11 @@ def die(item: int, stop: Stop, advance: Advance) -> int:
 
 
 def test_a_killed_process_is_an_error_that_says_so() -> None:
-    with pytest.raises(MetacurateError, match="a worker process ended before its work was done"):
-        list(map_processes(die, range(5), 2, print))
+    done: list[int] = []
+    with pytest.raises(WorkerDiedError, match="a worker process ended before its") as error:
+        done.extend(map_processes(die, range(5), 2, print))
+    assert 2 in error.value.begun
+    assert sorted([*done, *error.value.begun, *error.value.waiting]) == list(range(5))
 
 
 def hold_the_lock(item: Path, stop: Stop, advance: Advance) -> None:

@@ -140,7 +140,7 @@ HOLDS = """
 import sys
 from pathlib import Path
 from metacurate.engine.manifest import work_folder
-from metacurate.engine.storage import lock
+from metacurate.engine.lock import lock
 with lock(work_folder(Path(sys.argv[1]))):
     print("held", flush=True)
     sys.stdin.read()

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from metacurate.engine.storage import lock, write_atomically, write_json
+from metacurate.engine.lock import lock
+from metacurate.engine.storage import write_atomically, write_json
 from metacurate.errors import MetacurateError
 
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from metacurate.engine.local import LocalEngine
+from metacurate.engine.lock import Held
 from metacurate.engine.progress import Silent
 from metacurate.engine.run import run
 from metacurate.engine.stage import Watch
-from metacurate.engine.storage import arrow_batches
+from metacurate.engine.storage import LocalCopies, arrow_batches
 from metacurate.errors import InputError
 from metacurate.metadata import titles as titles_module
 from metacurate.metadata.titles import PageviewStage, TitleList
@@ -40,9 +42,9 @@ def add_up(
 ) -> tuple[dict[str, int], Any]:
     (out / ".metacurate").mkdir(parents=True, exist_ok=True)
     stage = PageviewStage.open([str(path) for path in paths], project, least)
-    outcome = run(stage, out, progress=Silent(), workers=2)
+    outcome = run(stage, out, LocalEngine(), 2, progress=Silent(), check=Held().check)
     views: dict[str, int] = {}
-    for path in outcome.partials:
+    for path in LocalCopies(outcome.partials).paths:
         for batch in arrow_batches(path):
             for row in batch.to_pylist():
                 views[row["title"]] = views.get(row["title"], 0) + row["views"]

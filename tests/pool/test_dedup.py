@@ -25,8 +25,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, chisquare
 
 import metacurate as mc
+from metacurate.engine.lock import lock
 from metacurate.engine.progress import Silent
-from metacurate.engine.storage import lock
 from metacurate.errors import InputError, MetacurateError, UsageError
 from metacurate.hashing.pairs import draw_seed, hash_pairs
 from metacurate.hashing.rows import hash_rows

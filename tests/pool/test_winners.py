@@ -202,9 +202,9 @@ def test_fates_of_some_rows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["none", "other rows", "cut", "gone"])
 def test_a_decision_is_kept_as_long_as_it_is_whole(damage: str, tmp_path: Path) -> None:
-    files = [[Row(1, 0, 5), Row(1, 0, 4)]]
+    files, both = [[Row(1, 0, 5), Row(1, 0, 4)]], np.array([0, 1])
     keys = list(write_keys(tmp_path / "keys", files, 1, 1))
-    before = decide(tmp_path, "a" * 64, pool_of(files), keys).values.tolist()
+    before = decide(tmp_path, "a" * 64, pool_of(files), keys).of("0.parquet", both).tolist()
     (path,) = tmp_path.glob("fates-*.npy")
     written = path.stat().st_mtime_ns
     if damage == "other rows":
@@ -214,7 +214,7 @@ def test_a_decision_is_kept_as_long_as_it_is_whole(damage: str, tmp_path: Path) 
     elif damage == "gone":
         path.unlink()
     again = decide(tmp_path, "a" * 64, pool_of(files), keys)
-    assert again.values.tolist() == before == [LOST, FREE]
+    assert again.of("0.parquet", both).tolist() == before == [LOST, FREE]
     assert (path.stat().st_mtime_ns == written) == (damage == "none")
     decide(tmp_path, "b" * 64, pool_of(files), keys)
     assert [p.name for p in tmp_path.glob("fates-*")] == [f"fates-{'b' * 16}.npy"]

@@ -118,7 +118,10 @@ def build(
     memory: Annotated[
         str, typer.Option("--memory", help="About how much memory to use: 800MB, 4GB.")
     ] = "4GB",
-    workers: options.Workers = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", help="Number of threads or processes. [default: all cores]"),
+    ] = None,
     on_error: options.OnErrorOption = "fail",
     as_json: options.Json = False,
 ) -> None:

@@ -9,10 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from metacurate.cli import options
+from metacurate.cli.engines import on_any_engine
 from metacurate.cli.printing import json_line, print_json, print_summary, print_table, shown
 from metacurate.errors import MetacurateError, UsageError
 
 
+@on_any_engine
 def curate(
     pool: options.Pool,
     metadata: options.Metadata,
@@ -30,9 +32,9 @@ def curate(
     text_column: options.TextColumn = None,
     id_column: options.IdColumn = None,
     uids: options.Uids = None,
-    workers: options.Workers = None,
     on_error: options.OnErrorOption = "fail",
     as_json: options.Json = False,
+    **runs: Any,
 ) -> None:
     """Balance a pool: count, find the threshold, sample, write the data card.
 
@@ -59,12 +61,13 @@ def curate(
             pool, concepts, threshold=threshold, tail_share=tail_share, budget=budget, out=out,
             seed=seed, mode=mode, where=where, per_image=per_image, round=round_, uids=uids,
             columns=options.split_columns(columns), url_column=url_column,
-            text_column=text_column, id_column=id_column, workers=workers, on_error=on_error,
-            progress=progress,
+            text_column=text_column, id_column=id_column, on_error=on_error,
+            progress=progress, **runs,
         )  # fmt: skip
     print_summary(result.summary, f"Curated into {out}", as_json)
 
 
+@on_any_engine
 def plan(
     pool: options.Pool,
     metadata: options.Metadata,
@@ -85,12 +88,12 @@ def plan(
         typer.Option("--budget", help="A number of pairs to ask about; may be repeated."),
     ] = None,
     counts: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--counts", "-c", help="Counts that were made before, or their folder."),
     ] = None,
     foreign_counts: options.ForeignCounts = False,
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--out", "-o", help="Folder that keeps what was found, so that asking again is quick."
         ),
@@ -104,9 +107,9 @@ def plan(
     url_column: options.UrlColumn = None,
     text_column: options.TextColumn = None,
     id_column: options.IdColumn = None,
-    workers: options.Workers = None,
     on_error: options.OnErrorOption = "fail",
     as_json: options.Json = False,
+    **runs: Any,
 ) -> None:
     """Tell exactly what curate would keep, for any thresholds, tail shares and budgets.
 
@@ -127,8 +130,8 @@ def plan(
             budgets=budget or (), counts=counts, foreign_counts=foreign_counts, out=out,
             seed=seed, mode=mode, where=where, per_image=per_image, round=round_,
             columns=options.split_columns(columns), url_column=url_column,
-            text_column=text_column, id_column=id_column, workers=workers, on_error=on_error,
-            progress=progress,
+            text_column=text_column, id_column=id_column, on_error=on_error,
+            progress=progress, **runs,
         )  # fmt: skip
     if as_json:
         print_json(summary)
@@ -166,6 +169,7 @@ def print_answers(summary: dict[str, Any]) -> None:
 _ASKED = {"threshold": "t", "tail_share": "tail share", "budget": "budget"}
 
 
+@on_any_engine
 def count(
     pool: options.Pool,
     metadata: options.Metadata,
@@ -180,9 +184,9 @@ def count(
     url_column: options.UrlColumn = None,
     text_column: options.TextColumn = None,
     id_column: options.IdColumn = None,
-    workers: options.Workers = None,
     on_error: options.OnErrorOption = "fail",
     as_json: options.Json = False,
+    **runs: Any,
 ) -> None:
     """Count how many texts of a pool match each entry, into OUT/counts.parquet.
 
@@ -201,12 +205,13 @@ def count(
         run(
             pool, matcher, out=out, seed=seed, where=where, per_image=per_image,
             columns=options.split_columns(columns), url_column=url_column,
-            text_column=text_column, id_column=id_column, workers=workers, on_error=on_error,
-            progress=progress,
+            text_column=text_column, id_column=id_column, on_error=on_error,
+            progress=progress, **runs,
         )  # fmt: skip
     print_summary(read_summary(out), f"Counted into {out}", as_json)
 
 
+@on_any_engine
 def sample(
     pool: options.Pool,
     metadata: options.Metadata,
@@ -226,9 +231,9 @@ def sample(
     text_column: options.TextColumn = None,
     id_column: options.IdColumn = None,
     uids: options.Uids = None,
-    workers: options.Workers = None,
     on_error: options.OnErrorOption = "fail",
     as_json: options.Json = False,
+    **runs: Any,
 ) -> None:
     """Draw a balanced subset of a pool with counts that were made before.
 
@@ -247,7 +252,7 @@ def sample(
             out=out, seed=seed, mode=mode, foreign_counts=foreign_counts, where=where,
             per_image=per_image, round=round_, uids=uids, columns=options.split_columns(columns),
             url_column=url_column, text_column=text_column, id_column=id_column,
-            workers=workers, on_error=on_error, progress=progress,
+            on_error=on_error, progress=progress, **runs,
         )  # fmt: skip
     print_summary(result.summary, f"Sampled into {out}", as_json)
 
@@ -259,7 +264,7 @@ def match(
     ] = None,
     mode: options.ModeOption = "paper",
     counts: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--counts",
             "-c",

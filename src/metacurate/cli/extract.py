@@ -1,15 +1,16 @@
 """From archives of the web to a pool: extract."""
 
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from metacurate.cli import options
+from metacurate.cli.engines import on_any_engine
 from metacurate.cli.printing import print_summary
 from metacurate.errors import MetacurateError
 
 
+@on_any_engine
 def extract(
     out: options.Out,
     archives: Annotated[
@@ -39,7 +40,7 @@ def extract(
         ),
     ] = "https://data.commoncrawl.org",
     metadata: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--metadata", "-m", help="Keep only texts that match one of these entries."),
     ] = None,
     mode: options.ModeOption = "paper",
@@ -74,11 +75,9 @@ def extract(
             help="File of words and phrases that no text may hold; may be repeated.",
         ),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", help="Number of processes. [default: all cores]")
-    ] = None,
     on_error: options.OnErrorOption = "fail",
     as_json: options.Json = False,
+    **runs: Any,
 ) -> None:
     """Find the image-text pairs of web archives, and write them as a pool.
 
@@ -114,7 +113,7 @@ def extract(
     with terminal_progress() as progress:
         summary = run(
             archives or None, out, crawl=crawl, kind=kind, limit=limit, seed=seed,
-            paths_root=paths_root, wanted=wanted, workers=workers, on_error=on_error,
-            progress=progress,
+            paths_root=paths_root, wanted=wanted, on_error=on_error,
+            progress=progress, **runs,
         )  # fmt: skip
     print_summary(summary, f"Extracted into {out}", as_json)

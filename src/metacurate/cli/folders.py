@@ -1,6 +1,5 @@
 """Commands that look at output folders: info and status."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +8,7 @@ from metacurate.cli import options
 from metacurate.cli.curation import print_answers
 from metacurate.cli.printing import print_json, print_summary, print_table, shown, shown_bytes
 
-Folder = Annotated[Path, typer.Argument(help="An output folder.")]
+Folder = Annotated[str, typer.Argument(help="An output folder.")]
 
 
 def info(out: Folder, as_json: options.Json = False) -> None:

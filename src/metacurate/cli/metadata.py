@@ -23,7 +23,7 @@ app.command()(fetch)
 
 @app.command()
 def info(
-    file: Annotated[Path, typer.Argument(help="The concepts: .parquet, .json, or text lines.")],
+    file: Annotated[str, typer.Argument(help="The concepts: .parquet, .json, or text lines.")],
     as_json: options.Json = False,
 ) -> None:
     """Tell what a list of concepts holds: entries by source, digest, entries that never match.
@@ -39,7 +39,7 @@ def info(
     from metacurate.metadata.metadata import Metadata
 
     metadata = Metadata.read(file)
-    report = read_report(file, metadata)
+    report = read_report(Path(file), metadata)
     summary = describe_metadata(metadata)
     if as_json:
         print_json({**summary, "build": report})
@@ -51,8 +51,8 @@ def info(
 
 @app.command()
 def diff(
-    left: Annotated[Path, typer.Argument(help="A list of concepts.")],
-    right: Annotated[Path, typer.Argument(help="Another one.")],
+    left: Annotated[str, typer.Argument(help="A list of concepts.")],
+    right: Annotated[str, typer.Argument(help="Another one.")],
     as_json: options.Json = False,
 ) -> None:
     """Tell what two lists of concepts share and what each of them lacks, by source.
@@ -89,8 +89,8 @@ def diff(
 
 @app.command()
 def convert(
-    file: Annotated[Path, typer.Argument(help="What to read.")],
-    out: Annotated[Path, typer.Argument(help="What to write: .parquet, .json, or text lines.")],
+    file: Annotated[str, typer.Argument(help="What to read.")],
+    out: Annotated[str, typer.Argument(help="What to write: .parquet, .json, or text lines.")],
 ) -> None:
     """Write a list of concepts in another format; the ending of its name tells which.
 
@@ -102,6 +102,6 @@ def convert(
 
     metadata = Metadata.read(file)
     metadata.write(out)
-    if out.suffix.lower() != ".parquet" and set(metadata.per_source()) != {"user"}:
+    if not out.lower().endswith(".parquet") and set(metadata.per_source()) != {"user"}:
         log.warning("%s holds the entries alone: their sources are in Parquet only", out)
     typer.echo(printable(f"{out}: {len(metadata):,} entries, digest {metadata.digest}"))

@@ -1,6 +1,5 @@
 """Arguments and options that several commands share."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -17,9 +16,9 @@ Pool = Annotated[
     ),
 ]
 Metadata = Annotated[
-    Path, typer.Option("--metadata", "-m", help="The concepts: .parquet, .json, or text lines.")
+    str, typer.Option("--metadata", "-m", help="The concepts: .parquet, .json, or text lines.")
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Output folder.")]
+Out = Annotated[str, typer.Option("--out", "-o", help="Output folder; or s3:// or gs:// URI.")]
 Threshold = Annotated[
     float | None,
     typer.Option("--threshold", "-t", help="Thin concepts with more matches than this."),
@@ -39,7 +38,7 @@ Budget = Annotated[
     ),
 ]
 Counts = Annotated[
-    Path, typer.Option("--counts", "-c", help="counts.parquet, or a folder that holds it.")
+    str, typer.Option("--counts", "-c", help="counts.parquet, or a folder that holds it.")
 ]
 ForeignCounts = Annotated[
     bool, typer.Option("--foreign-counts", help="Allow counts of another pool.")
@@ -86,11 +85,8 @@ IdColumn = Annotated[
     ),
 ]
 Uids = Annotated[
-    Path | None,
+    str | None,
     typer.Option("--uids", help="Write DataComp's list of the kept pairs' uids to this .npy file."),
-]
-Workers = Annotated[
-    int | None, typer.Option("--workers", help="Number of threads. [default: all cores]")
 ]
 OnErrorOption = Annotated[
     OnError,

@@ -1,17 +1,19 @@
 """Commands that make pools: dedup, pack, and the demo's."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
 from metacurate.cli import options
+from metacurate.cli.engines import on_any_engine
 from metacurate.cli.printing import print_json, print_summary, print_table
 
 By = Literal["pair", "url", "text"]
 
 
+@on_any_engine
 def dedup(
     pool: options.Pool,
     out: options.Out,
@@ -31,9 +33,9 @@ def dedup(
     url_column: options.UrlColumn = None,
     text_column: options.TextColumn = None,
     id_column: options.IdColumn = None,
-    workers: options.Workers = None,
     on_error: options.OnErrorOption = "fail",
     as_json: options.Json = False,
+    **runs: Any,
 ) -> None:
     """Keep one row of those that share a url, a text or both; what is written is a pool again.
 
@@ -53,12 +55,13 @@ def dedup(
         summary = run(
             pool, out, by=by, against=against, seed=seed, where=where,
             columns=options.split_columns(columns), url_column=url_column,
-            text_column=text_column, id_column=id_column, workers=workers, on_error=on_error,
-            progress=progress,
+            text_column=text_column, id_column=id_column, on_error=on_error,
+            progress=progress, **runs,
         )  # fmt: skip
     print_summary(summary, f"Rows without duplicates in {out}", as_json)
 
 
+@on_any_engine
 def pack(
     pool: options.Pool,
     out: options.Out,
@@ -66,9 +69,9 @@ def pack(
         int, typer.Option("--rows-per-shard", help="Rows of each file, but of the last.")
     ] = 1_000_000,
     columns: options.Columns = None,
-    workers: options.Workers = None,
     on_error: options.OnErrorOption = "fail",
     as_json: options.Json = False,
+    **runs: Any,
 ) -> None:
     """Write a pool's rows into Parquet files of even size, in the order of its files.
 
@@ -86,13 +89,13 @@ def pack(
     with terminal_progress() as progress:
         summary = run(
             pool, out, rows_per_shard=rows_per_shard, columns=options.split_columns(columns),
-            workers=workers, on_error=on_error, progress=progress,
+            on_error=on_error, progress=progress, **runs,
         )  # fmt: skip
     print_summary(summary, f"Packed into {out}", as_json)
 
 
 def demo(
-    out: options.Out = Path("build/demo"),
+    out: options.Out = "build/demo",
     as_json: options.Json = False,
 ) -> None:
     """Make a pool of 200,000 pairs, balance it, and draw a picture: no download, seconds.
@@ -107,7 +110,7 @@ def demo(
     from metacurate.engine.progress import terminal_progress
 
     with terminal_progress() as progress:
-        result = run_demo(out, progress)
+        result = run_demo(Path(out), progress)
     if as_json:
         print_json(result.summary)
         return

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
@@ -15,7 +14,7 @@ from metacurate.curation.job import Job, KnownCounts, PoolOptions, read_counts
 from metacurate.curation.plan import check_budget
 from metacurate.curation.stages import SampleStage, Tally, Values
 from metacurate.curation.uids import check_uids, write_uids
-from metacurate.engine.storage import make_folder, write_json, write_text
+from metacurate.engine.storage import Place, make_folder, place_of, write_json, write_text
 from metacurate.errors import UsageError
 from metacurate.hashing.pairs import check_seed
 from metacurate.matching.matcher import Matcher
@@ -38,7 +37,7 @@ class Result:
         summary: totals, JSON (the same as the commands print with --json).
     """
 
-    out: Path
+    out: Place
     summary: dict[str, Any]
 
 
@@ -46,7 +45,7 @@ def count(
     pool: Source,
     matcher: Matcher,
     *,
-    out: str | Path | None = None,
+    out: str | Place | None = None,
     seed: int = 0,
     **options: Unpack[PoolOptions],
 ) -> Counts:
@@ -91,9 +90,9 @@ def plan(
     thresholds: Sequence[float] = (),
     tail_shares: Sequence[float] = (),
     budgets: Sequence[int] = (),
-    counts: str | Path | None = None,
+    counts: str | Place | None = None,
     foreign_counts: bool = False,
-    out: str | Path | None = None,
+    out: str | Place | None = None,
     seed: int = 0,
     mode: Mode = "paper",
     **options: Unpack[PoolOptions],
@@ -152,7 +151,7 @@ def plan(
             "answers": answers,
         }
         if out is not None:
-            write_json(Path(out) / PLAN_FILE, answers)
+            write_json(place_of(out) / PLAN_FILE, answers)
             work.finish(total, outcome, summary)
     return summary
 
@@ -160,16 +159,16 @@ def plan(
 def sample(
     pool: Source,
     metadata: Metadata,
-    counts: str | Path,
+    counts: str | Place,
     *,
     threshold: float | None = None,
     tail_share: float | None = None,
     budget: int | None = None,
-    out: str | Path,
+    out: str | Place,
     seed: int = 0,
     mode: Mode = "paper",
     foreign_counts: bool = False,
-    uids: str | Path | None = None,
+    uids: str | Place | None = None,
     **options: Unpack[PoolOptions],
 ) -> Result:
     """Draw a balanced subset of a pool with counts that were made before.
@@ -191,7 +190,7 @@ def sample(
     known = KnownCounts(read_counts(counts), foreign_counts)
     target = _Target.of(threshold, tail_share, budget)
     job = Job("sample", pool, metadata, mode, check_seed(seed), options)
-    return _curate(job, target, Path(out), uids, known)
+    return _curate(job, target, place_of(out), uids, known)
 
 
 def curate(
@@ -201,10 +200,10 @@ def curate(
     threshold: float | None = None,
     tail_share: float | None = None,
     budget: int | None = None,
-    out: str | Path,
+    out: str | Place,
     seed: int = 0,
     mode: Mode = "paper",
-    uids: str | Path | None = None,
+    uids: str | Place | None = None,
     **options: Unpack[PoolOptions],
 ) -> Result:
     """Balance a pool: count, find the threshold, sample, and write the data card.
@@ -236,7 +235,7 @@ def curate(
     """
     target = _Target.of(threshold, tail_share, budget)
     job = Job("curate", pool, metadata, mode, check_seed(seed), options)
-    return _curate(job, target, Path(out), uids, None)
+    return _curate(job, target, place_of(out), uids, None)
 
 
 @dataclass(frozen=True)
@@ -261,7 +260,7 @@ class _Target:
 
 
 def _curate(
-    job: Job, target: _Target, out: Path, uids: str | Path | None, known: KnownCounts | None
+    job: Job, target: _Target, out: Place, uids: str | Place | None, known: KnownCounts | None
 ) -> Result:
     with job.open(
         out,
@@ -300,7 +299,7 @@ def _curate(
         write_json(out / "datacard.json", card)
         write_text(out / "README.md", make_readme(card))
         if uids is not None:
-            write_uids(out / CURATED_FOLDER, Path(uids))
+            write_uids(out / CURATED_FOLDER, place_of(uids))
         work.finish(counts, outcome, summary)
         return Result(out, summary)
 

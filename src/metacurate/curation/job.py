@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 import pyarrow as pa
@@ -18,7 +17,8 @@ from metacurate.curation.stages import CountStage, Sampling, Tally
 from metacurate.engine.manifest import read_manifest
 from metacurate.engine.progress import Progress
 from metacurate.engine.run import Outcome
-from metacurate.engine.storage import write_parquet
+from metacurate.engine.storage import Place, is_file, place_of, read_bytes, write_parquet
+from metacurate.engine.work import Engine
 from metacurate.engine.workspace import OnError, Workspace, open_workspace
 from metacurate.errors import InputError, MetacurateError, UsageError, first_line
 from metacurate.hashing.pairs import check_seed
@@ -52,7 +52,8 @@ class PoolOptions(TypedDict, total=False):
             draw before anything is counted.
         round: of balancing, for pools that were balanced and don't tell in which round, as tools
             that copied them may have left out their files' metadata.
-        workers: number of threads; all cores without it.
+        engine: what runs it: this machine without it, a `RayEngine` or `SlurmEngine`.
+        workers: number of tasks at once; as many as there is room for without it.
         on_error: ``fail`` when an input is corrupt, after all others are done; or ``skip`` it.
         progress: told of what is done.
     """
@@ -64,6 +65,7 @@ class PoolOptions(TypedDict, total=False):
     where: str | None
     per_image: PerImage
     round: int | None
+    engine: Engine | None
     workers: int | None
     on_error: OnError
     progress: Progress | None
@@ -148,7 +150,7 @@ class Job:
     @contextmanager
     def open(
         self,
-        out: str | Path | None,
+        out: str | Place | None,
         known: KnownCounts | None = None,
         *,
         matcher: Matcher | None = None,
@@ -170,7 +172,7 @@ class Job:
             known.check(self.metadata, self.mode)
         where = parse_where(options.get("where"))
         round_ = options.get("round")
-        folder = None if out is None else Path(out)
+        folder = None if out is None else place_of(out)
         files = find_files(self.source, folder)
         configuration = {
             **self.configuration(),
@@ -181,6 +183,7 @@ class Job:
         with open_workspace(
             folder,
             configuration,
+            engine=options.get("engine"),
             workers=options.get("workers"),
             on_error=options.get("on_error", "fail"),
             progress=options.get("progress"),
@@ -276,7 +279,7 @@ class Work:
         }
 
 
-def read_counts(path: str | Path) -> Counts:
+def read_counts(path: str | Place) -> Counts:
     """Read counts.parquet.
 
     Args:
@@ -286,16 +289,19 @@ def read_counts(path: str | Path) -> Counts:
         UsageError: when there is none.
         InputError: when it is none of counts.
     """
-    file = Path(path) / COUNTS_FILE if Path(path).is_dir() else Path(path)
-    if not file.is_file():
-        raise UsageError(f"{file}: no such file of counts")
+    place = place_of(path)
+    if not is_file(place):
+        place = place / COUNTS_FILE
+    if not is_file(place):
+        raise UsageError(f"{path}: no such file of counts, nor a folder that holds one")
+    content = pa.BufferReader(read_bytes(place))
     try:
-        return Counts.from_table(pq.read_table(file))
+        return Counts.from_table(pq.read_table(content))
     except (pa.ArrowException, OSError, MetacurateError) as error:
-        raise InputError(str(file), f"can't be read: {first_line(error)}") from error
+        raise InputError(str(place), f"can't be read: {first_line(error)}") from error
 
 
-def read_summary(out: str | Path) -> dict[str, Any]:
+def read_summary(out: str | Place) -> dict[str, Any]:
     """Read the totals of a finished run.
 
     Args:
@@ -304,14 +310,14 @@ def read_summary(out: str | Path) -> dict[str, Any]:
     Raises:
         UsageError: when no finished run is there.
     """
-    manifest = read_manifest(Path(out))
+    manifest = read_manifest(place_of(out))
     if manifest is None:
         raise UsageError(f"{out} holds no finished run")
     totals: dict[str, Any] = manifest["totals"]
     return totals
 
 
-def read_settings(counts: str | Path) -> dict[str, Any]:
+def read_settings(counts: str | Place) -> dict[str, Any]:
     """Threshold, seed and round of the curated set that some counts lie beside.
 
     Args:
@@ -320,7 +326,7 @@ def read_settings(counts: str | Path) -> dict[str, Any]:
     Returns:
         `threshold`, `seed`, `round`; empty where the folder holds no finished curated set.
     """
-    manifest = read_manifest(Path(counts))
+    manifest = read_manifest(place_of(counts))
     totals = {} if manifest is None else manifest["totals"]
     names = ("threshold", "seed", "round")
     return {name: totals[name] for name in names if name in totals}

@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import pyarrow as pa
 
 from metacurate.curation.balance import list_arrays
 from metacurate.engine.stage import Stage, Unit, UnitRecord, Watch
+from metacurate.engine.storage import Place
 from metacurate.engine.workspace import Workspace
 from metacurate.hashing.pairs import hash_pairs
 from metacurate.matching.automaton import FORMAT
@@ -59,7 +59,7 @@ class CaptionStage(Stage):
         """The pool's."""
         return self.pool.units
 
-    def task(self, outputs: Path, watch: Watch) -> "CaptionTask":  # noqa: ARG002
+    def task(self, outputs: Place, watch: Watch) -> "CaptionTask":  # noqa: ARG002
         """Begin to draw; nothing is written into `outputs`."""
         return CaptionTask(self, watch)
 

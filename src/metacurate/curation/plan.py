@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from metacurate.curation.balance import check_threshold, tail_share_of
 from metacurate.curation.count import Counts
 from metacurate.curation.stages import Sampling
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
-from metacurate.engine.storage import read_arrow
+from metacurate.engine.storage import LocalCopies, Place, read_arrow
 from metacurate.errors import UsageError
 from metacurate.pool.reader import CorruptRows, Reader
 
@@ -45,7 +44,7 @@ class PlanStage(Stage):
         """The pool's."""
         return self.sampling.pool.units
 
-    def task(self, outputs: Path, watch: Watch) -> "PlanTask":  # noqa: ARG002
+    def task(self, outputs: Place, watch: Watch) -> "PlanTask":  # noqa: ARG002
         """Begin to draw; nothing is written into `outputs`."""
         return PlanTask(self, watch)
 
@@ -140,20 +139,24 @@ class MinThresholds:
         self._runs = list(runs)
         self._counts = counts
         self._pairs = pairs
+        self._copies: LocalCopies | None = None  # of the files that are mapped
 
     @classmethod
-    def read(cls, partials: Sequence[Path], counts: Counts, pairs: int) -> "MinThresholds":
+    def read(cls, partials: Sequence[Place], counts: Counts, pairs: int) -> "MinThresholds":
         """Map what a `PlanStage` left.
 
         Args:
             partials: its files. counts: over the pool. pairs: number of the pool's pairs.
         """
+        copies = LocalCopies(partials)
         runs = [
             (batch["min_threshold"].to_numpy(), batch["matches"].to_numpy())
-            for path in partials
+            for path in copies.paths
             for batch in read_arrow(path).to_batches()
         ]
-        return cls(runs, counts, pairs)
+        found = cls(runs, counts, pairs)
+        found._copies = copies
+        return found
 
     def kept(self, threshold: float) -> int:
         """Number of pairs that a threshold keeps."""

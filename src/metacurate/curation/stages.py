@@ -4,7 +4,6 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +14,7 @@ from metacurate.curation.balance import Balance, list_arrays
 from metacurate.curation.count import Counts
 from metacurate.curation.sample import draws
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
-from metacurate.engine.storage import read_arrow, write_parquet
+from metacurate.engine.storage import Place, arrow_tables, write_parquet
 from metacurate.matching.automaton import FORMAT
 from metacurate.matching.matcher import Counter, Matcher
 from metacurate.pool.files import CURATED_FOLDER
@@ -63,7 +62,7 @@ class CountStage(Stage):
         """The pool's."""
         return self.pool.units
 
-    def task(self, outputs: Path, watch: Watch) -> "CountTask":  # noqa: ARG002
+    def task(self, outputs: Place, watch: Watch) -> "CountTask":  # noqa: ARG002
         """Begin to count; nothing is written into `outputs`."""
         return CountTask(self, watch)
 
@@ -194,7 +193,7 @@ class SampleStage(Stage):
         """The pool's."""
         return self.sampling.pool.units
 
-    def task(self, outputs: Path, watch: Watch) -> "SampleTask":
+    def task(self, outputs: Place, watch: Watch) -> "SampleTask":
         """Begin to sample into the folder `outputs`."""
         return SampleTask(self.sampling, outputs, watch)
 
@@ -202,7 +201,7 @@ class SampleStage(Stage):
 class SampleTask(Task):
     """Samples several units, a file each, and counts the entries of what is kept."""
 
-    def __init__(self, sampling: Sampling, outputs: Path, watch: Watch) -> None:
+    def __init__(self, sampling: Sampling, outputs: Place, watch: Watch) -> None:
         """Start at zero."""
         self._sampling = sampling
         self._outputs = outputs
@@ -314,15 +313,14 @@ class Tally:
         return table.replace_schema_metadata(totals)
 
     @classmethod
-    def total(cls, partials: Sequence[Path], n_entries: int) -> "Tally":
+    def total(cls, partials: Sequence[Place], n_entries: int) -> "Tally":
         """Add up the tables that tasks left.
 
         Args:
             partials: Arrow files. n_entries: number of entries.
         """
         total = cls.zeros(n_entries)
-        for path in partials:
-            table = read_arrow(path)
+        for table in arrow_tables(partials):
             np.add.at(total.values, table["entry_id"].to_numpy(), table["count"].to_numpy())
             total.texts += int(table.schema.metadata[b"texts"])
             total.matched += int(table.schema.metadata[b"matched"])

@@ -7,11 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from metacurate.engine.storage import write_atomically
+from metacurate.engine.storage import Place, list_folder, write_atomically
 from metacurate.errors import InputError, UsageError
-from metacurate.pool.tables import Pool, column_type
+from metacurate.pool.tables import Pool, column_type, open_parquet
 from metacurate.schema import is_text
 
 COLUMN = "uid"
@@ -38,23 +37,25 @@ def check_uids(pool: Pool) -> None:
                 )
 
 
-def write_uids(folder: Path, path: Path) -> None:
+def write_uids(folder: Place, place: Place) -> None:
     """Write the uids of all pairs in a folder of Parquet files, as DataComp's tools read them.
 
     An array of (u8, u8), the halves of each 128-bit uid, ascending; see DataComp's resharder
     (Gadre et al. 2023, appendix).
 
     Args:
-        folder: of Parquet files with a column `uid`. path: the .npy file.
+        folder: of Parquet files with a column `uid`. place: of the .npy file.
 
     Raises:
         InputError: when a uid is none.
         MetacurateError: when the file can't be written.
     """
     parts = [np.empty(0, UIDS)]
-    for file in sorted(folder.glob("*.parquet")):
-        batches = pq.ParquetFile(file).iter_batches(columns=[COLUMN])
-        parts += [parse_uids(batch.column(0), str(file)) for batch in batches]
+    for name in sorted(list_folder(folder)):
+        if name.endswith(".parquet"):
+            path = str(folder / name)
+            batches = open_parquet(path).iter_batches(columns=[COLUMN])
+            parts += [parse_uids(batch.column(0), path) for batch in batches]
     uids = np.concatenate(parts)
     uids = uids[np.lexsort((uids["f1"], uids["f0"]))]
 
@@ -62,7 +63,7 @@ def write_uids(folder: Path, path: Path) -> None:
         with temporary.open("wb") as file:
             np.save(file, uids, allow_pickle=False)
 
-    write_atomically(path, write)
+    write_atomically(place, write)
 
 
 def parse_uids(column: pa.Array, source: str) -> npt.NDArray[Any]:

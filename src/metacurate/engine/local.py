@@ -4,13 +4,14 @@ Threads serve work that releases the interpreter lock, processes work that Pytho
 """
 
 import ctypes
+import logging
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     Future,
@@ -19,18 +20,24 @@ from concurrent.futures import (
     wait,
 )
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from metacurate.engine.stage import Stop
+from metacurate.engine.stage import Stop, Unit
+from metacurate.engine.work import TRIES, Advance, Made, Units, Work, check_workers
 from metacurate.errors import MetacurateError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Advance = Callable[[int], None]
 
 POLL = 0.2  # seconds between two looks at what processes have done
 GRACE = 5.0  # seconds that processes have for ending by themselves
 PARENT_DEATH_SIGNAL = 1  # of prctl(2)
+KILLS = (
+    f"a worker process died {TRIES} times while it was at work on it alone: it was killed, or "
+    "there was too little memory"
+)
+
+log = logging.getLogger(__name__)
 
 
 def default_workers() -> int:
@@ -38,6 +45,78 @@ def default_workers() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+class LocalEngine:
+    """This machine: threads, or processes for stages whose work Python itself does."""
+
+    name: ClassVar[str] = "local"
+
+    def slots(self, workers: int | None) -> int:
+        """As many as asked for; else all cores.
+
+        Args:
+            workers: number of threads or processes.
+
+        Raises:
+            UsageError: for fewer than one.
+        """
+        return check_workers(default_workers() if workers is None else workers)
+
+    def map(
+        self, work: Work, tasks: Sequence[Units], slots: int, advance: Advance
+    ) -> Iterator[Made]:
+        """Have all tasks worked on; see `metacurate.engine.work.Engine`.
+
+        Where a process dies, the units that were at work are tried again one by one, so that
+        the one which kills it is told from those beside it.
+        """
+        if work.stage.runs_in == "threads":
+            yield from map_threads(work, tasks, slots, advance)
+            return
+        waiting = list(tasks)
+        while waiting:
+            try:
+                yield from map_processes(work, waiting, slots, advance)
+            except WorkerDiedError as error:
+                suspects = [unit for i in error.begun for unit in waiting[i]]
+                waiting = [waiting[i] for i in error.waiting]
+                advance(-sum(error.begun.values()))
+                log.warning("a worker process died: %d units are tried again", len(suspects))
+                for unit in suspects:
+                    yield from _work_alone(work, unit, advance)
+            else:
+                return
+
+
+def _work_alone(work: Work, unit: Unit, advance: Advance) -> Iterator[Made]:
+    for _ in range(TRIES):
+        try:
+            yield from map_processes(work, [[unit]], 1, advance)
+        except WorkerDiedError as error:
+            advance(-sum(error.begun.values()))
+        else:
+            return
+    advance(unit.work)
+    yield work.give_up(unit, KILLS)
+
+
+class WorkerDiedError(MetacurateError):
+    """A process ended before its work was done.
+
+    Attributes:
+        begun: work that was done of the items that were not finished, by number.
+        waiting: numbers of those that had not been begun.
+    """
+
+    def __init__(self, begun: dict[int, int], waiting: list[int]) -> None:
+        """Tell what is left."""
+        super().__init__(
+            "a worker process ended before its work was done: it was killed, or there was too "
+            "little memory"
+        )
+        self.begun = begun
+        self.waiting = waiting
 
 
 def map_threads(
@@ -95,10 +174,12 @@ def map_processes(
         The results, in no certain order.
 
     Raises:
-        MetacurateError: when a process was killed.
+        WorkerDiedError: when a process was killed.
+        MetacurateError: when none could begin.
     """
     context = multiprocessing.get_context("spawn")  # a fork would copy locks that threads hold
     stopped = context.RawValue("b", 0)
+    begun = context.RawArray("b", max(1, len(items)))
     done_by_item = context.RawArray("q", max(1, len(items)))
     others = multiprocessing.active_children()
     told = 0
@@ -111,21 +192,30 @@ def map_processes(
             told = total
 
     with ProcessPoolExecutor(
-        min(workers, max(1, len(items))), context, _begin, (stopped, done_by_item)
+        min(workers, max(1, len(items))), context, _begin, (stopped, begun, done_by_item)
     ) as pool:
-        waiting: set[Future[Result]] = set()
+        waiting: dict[Future[Result], int] = {}
         try:
-            waiting.update(pool.submit(_work, function, i, item) for i, item in enumerate(items))
+            for i, item in enumerate(items):
+                waiting[pool.submit(_work, function, i, item)] = i
             while waiting:
-                done, waiting = wait(waiting, timeout=POLL, return_when=FIRST_COMPLETED)
+                done = wait(waiting, timeout=POLL, return_when=FIRST_COMPLETED).done
                 tell()
-                for future in done:
-                    yield future.result()
+                for future in sorted(done, key=lambda future: future.exception() is not None):
+                    result = future.result()  # those that are good first
+                    del waiting[future]
+                    yield result
         except BrokenProcessPool as error:
+            if any(begun):
+                tell()
+                left = sorted(waiting.values())
+                raise WorkerDiedError(
+                    {i: done_by_item[i] for i in left if begun[i]},
+                    [i for i in left if not begun[i]],
+                ) from error
             raise MetacurateError(
-                "a worker process ended before its work was done: it was killed, or there was "
-                "too little memory, or the script that called has no "
-                "`if __name__ == '__main__':`. What was finished stays: the same call goes on"
+                "no worker process could begin: there was too little memory, or the script that "
+                "called has no `if __name__ == '__main__':`"
             ) from error
         finally:
             stopped.value = 1
@@ -136,7 +226,7 @@ def map_processes(
                     process.terminate()
 
 
-def _cancel(futures: set[Future[Any]]) -> None:
+def _cancel(futures: Iterable[Future[Any]]) -> None:
     for future in futures:
         future.cancel()
 
@@ -155,10 +245,10 @@ class _Stopped:
 _shared: dict[str, Any] = {}  # of a worker process: what it was begun with
 
 
-def _begin(stopped: Any, done_by_item: Any) -> None:
+def _begin(stopped: Any, begun: Any, done_by_item: Any) -> None:
     """Prepare a worker process."""
     ignore_interrupts_and_end_with_parent()
-    _shared.update(stop=_Stopped(stopped), done=done_by_item)
+    _shared.update(stop=_Stopped(stopped), begun=begun, done=done_by_item)
 
 
 def ignore_interrupts_and_end_with_parent() -> None:
@@ -178,6 +268,7 @@ def _follow_parent() -> None:
 
 def _work(function: Callable[[Item, Stop, Advance], Result], slot: int, item: Item) -> Result:
     done = _shared["done"]
+    _shared["begun"][slot] = 1
 
     def advance(work: int) -> None:
         done[slot] += work

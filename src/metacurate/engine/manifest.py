@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,15 @@ import pyarrow as pa
 
 from metacurate.engine.stage import Stage, Unit, UnitRecord
 from metacurate.engine.storage import (
+    Entry,
+    Place,
     arrow_batches,
     drop_temporaries,
+    list_folder,
+    read_all,
+    read_bytes,
+    remove,
+    remove_folder,
     write_arrow,
     write_json,
 )
@@ -23,17 +29,18 @@ WORK = ".metacurate"  # the folder in an output folder that holds what resumptio
 MANIFEST = "manifest.json"
 CONFIGURATION = "configuration.json"
 COMPRESSED_FROM = 16 << 20  # bytes of partial results
+NO_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 PLAN = "plan"  # in a stage's folder: how much there is to do
 
 log = logging.getLogger(__name__)
 
 
-def work_folder(out: Path) -> Path:
+def work_folder(out: Place) -> Place:
     """The folder for an output folder's records."""
     return out / WORK
 
 
-def check_claim(out: Path, configuration: dict[str, Any]) -> None:
+def check_claim(out: Place, configuration: dict[str, Any]) -> None:
     """Refuse an output folder that belongs to something else.
 
     Args:
@@ -61,7 +68,7 @@ def check_claim(out: Path, configuration: dict[str, Any]) -> None:
         )
 
 
-def claim(out: Path, configuration: dict[str, Any]) -> None:
+def claim(out: Place, configuration: dict[str, Any]) -> None:
     """Bind an output folder to a configuration, in place of an earlier one.
 
     What an earlier run left and this configuration can use stays; its manifest goes, since the
@@ -80,11 +87,11 @@ def claim(out: Path, configuration: dict[str, Any]) -> None:
             if before.get(name) != configuration.get(name)
         ]
         log.info("%s was made with %s: what that changes is done again", out, ", ".join(differing))
-        (out / MANIFEST).unlink(missing_ok=True)
+        remove([out / MANIFEST])
     write_json(work_folder(out) / CONFIGURATION, configuration)
 
 
-def read_configuration(out: Path) -> dict[str, Any] | None:
+def read_configuration(out: Place) -> dict[str, Any] | None:
     """What an output folder is bound to, or None where no run has begun.
 
     Args:
@@ -92,15 +99,15 @@ def read_configuration(out: Path) -> dict[str, Any] | None:
     """
     found: Any = None
     try:
-        found = json.loads((work_folder(out) / CONFIGURATION).read_text("utf-8"))
-    except (OSError, ValueError):  # none, or damaged: a finished run has it in its manifest too
+        found = json.loads(read_bytes(work_folder(out) / CONFIGURATION))
+    except (*NO_FILE, ValueError):  # none, or damaged: a finished run has it in its manifest too
         manifest = read_manifest(out)
         found = None if manifest is None else manifest["configuration"]
     ours = isinstance(found, dict) and {"command", "pool"} <= found.keys()
     return found if ours else None
 
 
-def read_manifest(out: Path) -> dict[str, Any] | None:
+def read_manifest(out: Place) -> dict[str, Any] | None:
     """What the last run that was finished left, or None where there is none.
 
     Args:
@@ -110,17 +117,17 @@ def read_manifest(out: Path) -> dict[str, Any] | None:
         InputError: when it is damaged.
     """
     path = out / MANIFEST
-    if not path.is_file():
-        return None
     try:
-        manifest: Any = json.loads(path.read_text("utf-8"))
+        manifest: Any = json.loads(read_bytes(path))
+    except NO_FILE:
+        return None
     except ValueError as error:
         raise InputError(str(path), f"is damaged: {first_line(error)}") from error
     ours = isinstance(manifest, dict) and {"configuration", "totals"} <= manifest.keys()
     return manifest if ours else None  # other programs have files of this name, too
 
 
-def refuse_foreign(out: Path) -> None:
+def refuse_foreign(out: Place) -> None:
     """Refuse an output folder that holds something that no run of metacurate made.
 
     Args:
@@ -130,29 +137,31 @@ def refuse_foreign(out: Path) -> None:
         UsageError: naming it.
     """
     try:
-        str(out.absolute()).encode()
+        str(out).encode()
     except UnicodeEncodeError as error:
         raise UsageError(f"{out}: a folder whose name is no UTF-8 can't be written to") from error
-    if "://" in str(out) or ":/" in str(out):
-        raise UsageError(f"{out}: outputs are written to local folders only")
-    if out.exists() and not out.is_dir():
+    if isinstance(out, Path) and out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file, not a folder")
-    if not out.exists() or not any(out.iterdir()) or work_folder(out).exists():
+    names = list_folder(out)
+    if not names or WORK in names:
         return
     if read_manifest(out) is None:
         raise UsageError(f"{out} is not empty, and holds no run of metacurate")
 
 
-def read_records(path: Path) -> list[UnitRecord]:
+def read_records(content: bytes) -> list[UnitRecord]:
     """Read the records of a finished task.
 
     Args:
-        path: a .json file in a stage's folder.
+        content: of a .json file in a stage's folder.
+
+    Raises:
+        ValueError, TypeError: when it is damaged.
     """
-    return [UnitRecord.from_json(fields) for fields in json.loads(path.read_text("utf-8"))]
+    return [UnitRecord.from_json(fields) for fields in json.loads(content)]
 
 
-def write_task(folder: Path, records: Sequence[UnitRecord], partial: pa.Table) -> Path:
+def write_task(folder: Place, records: Sequence[UnitRecord], partial: pa.Table) -> Place:
     """Record a finished task: its partial result first, then that it is done.
 
     Args:
@@ -171,27 +180,41 @@ def write_task(folder: Path, records: Sequence[UnitRecord], partial: pa.Table) -
     return path
 
 
-def _partial(record: Path) -> Path:
+def _partial(record: Place) -> Place:
     return record.with_suffix(".arrow")
 
 
-def _is_there(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0
+def _is_there(entry: Entry | None) -> bool:
+    return entry is not None and entry.size > 0
+
+
+def _records_of(path: Place, content: bytes, entries: dict[str, Entry]) -> list[UnitRecord]:
+    """Records of a task; none where they, or its partial result, are damaged or missing."""
+    partial = _partial(path)
+    try:
+        found = read_records(content)
+        if not _is_there(entries.get(partial.name)):
+            return []
+        if isinstance(partial, Path):  # as a machine leaves it that loses power
+            next(arrow_batches(partial), None)
+    except (OSError, ValueError, TypeError):
+        return []
+    return found
 
 
 class Records:
     """Finished tasks of one stage in one folder: their unit records and partial results."""
 
-    def __init__(self, out: Path, stage: Stage) -> None:
+    def __init__(self, out: Place, stage: Stage) -> None:
         """Find what earlier runs of the stage with this configuration left.
 
         Args:
             out: the output folder. stage: the stage.
         """
         self.folder = work_folder(out) / f"{stage.name}-{stage.key}"
-        self._files: dict[Path, list[UnitRecord]] = {}
+        self._files: dict[Place, list[UnitRecord]] = {}
 
-    def load(self, planned: Iterable[str], outputs: Path) -> list[UnitRecord]:
+    def load(self, planned: Iterable[str], outputs: Place) -> list[UnitRecord]:
         """Read the records of units that are planned and done; drop those of other inputs.
 
         A task counts as done when each unit that it finished is still planned, and each file
@@ -204,26 +227,27 @@ class Records:
         self._files = {}
         for folder in (outputs, self.folder):
             drop_temporaries(folder)
-        for path in sorted(self.folder.glob("*.json")):
-            found: list[UnitRecord] = []
-            try:
-                found = read_records(path)
-                next(arrow_batches(_partial(path)), None)
-            except (OSError, ValueError, TypeError):  # as a machine leaves them that loses power
-                found = []
+        ours, made = list_folder(self.folder), list_folder(outputs)
+        paths = [self.folder / name for name in sorted(ours) if name.endswith(".json")]
+        useless: list[Place] = []
+        taken: set[str] = set()
+        for path, content in zip(paths, read_all(paths), strict=True):
+            found = _records_of(path, content, ours)
             records = [record for record in found if not record.failed]
             fits = bool(records) and all(
                 record.unit in wanted
-                and (record.output is None or _is_there(outputs / record.output))
+                and record.unit not in taken  # else a worker left it that was thought dead
+                and (record.output is None or _is_there(made.get(record.output)))
                 for record in records
             )
-            if fits:
-                self._files[path] = records
-                if len(records) < len(found):  # what failed is tried again, and told anew
-                    write_json(path, [record.to_json() for record in records])
-            else:
-                path.unlink()
-                _partial(path).unlink(missing_ok=True)
+            if not fits:
+                useless += [path, _partial(path)]
+                continue
+            self._files[path] = records
+            taken.update(record.unit for record in records)
+            if len(records) < len(found):  # what failed is tried again, and told anew
+                write_json(path, [record.to_json() for record in records])
+        remove(useless)
         return [record for records in self._files.values() for record in records]
 
     def plan(self, units: Sequence[Unit], measure: str) -> None:
@@ -235,7 +259,7 @@ class Records:
         work = sum(unit.work for unit in units)
         write_json(self.folder / PLAN, {"units": len(units), "work": work, "measure": measure})
 
-    def add(self, path: Path, records: Sequence[UnitRecord]) -> None:
+    def add(self, path: Place, records: Sequence[UnitRecord]) -> None:
         """Take in what `write_task` has written.
 
         Args:
@@ -243,13 +267,21 @@ class Records:
         """
         self._files[path] = list(records)
 
-    def partials(self) -> list[Path]:
+    def partials(self) -> list[Place]:
         """Files of all partial results."""
         return [_partial(path) for path in self._files]
 
     def drop_others(self) -> None:
         """Remove what runs of this stage with other configurations left."""
+        for folder in self.others():
+            remove_folder(folder)
+
+    def others(self) -> list[Place]:
+        """Folders of runs of this stage with other configurations."""
         prefix = self.folder.name.rsplit("-", 1)[0] + "-"
-        for folder in self.folder.parent.glob(f"{prefix}*"):
-            if folder != self.folder:
-                shutil.rmtree(folder)
+        names = list_folder(self.folder.parent)
+        return [
+            self.folder.parent / name
+            for name in names
+            if name.startswith(prefix) and name != self.folder.name
+        ]

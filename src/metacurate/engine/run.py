@@ -3,17 +3,16 @@
 import hashlib
 import logging
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
-from metacurate.engine.local import default_workers, map_processes, map_threads
-from metacurate.engine.manifest import MANIFEST, Records, write_task
+from metacurate.engine.manifest import MANIFEST, Records
 from metacurate.engine.progress import Progress
-from metacurate.engine.stage import Stage, Stop, StoppedError, Task, Unit, UnitRecord, Watch
-from metacurate.errors import InputError, MetacurateError, UsageError
+from metacurate.engine.stage import Stage, Unit, UnitRecord
+from metacurate.engine.storage import Place, list_folder, remove
+from metacurate.engine.work import Engine, Work
+from metacurate.errors import MetacurateError
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ class Outcome:
     """
 
     records: list[UnitRecord]
-    partials: list[Path]
+    partials: list[Place]
     resumed: int
     unread: tuple[str, ...]
 
@@ -83,10 +82,12 @@ class CorruptInputError(MetacurateError):
 
 def run(
     stage: Stage,
-    out: Path,
+    out: Place,
+    engine: Engine,
+    slots: int,
     *,
     progress: Progress,
-    workers: int | None = None,
+    check: Callable[[], None],
 ) -> Outcome:
     """Bring a stage to its end in an output folder, from wherever an earlier run left it.
 
@@ -95,17 +96,16 @@ def run(
     Args:
         stage: what to do.
         out: the output folder, locked by the caller.
+        engine: what runs it. slots: so many tasks at once.
         progress: told of rows that are done.
-        workers: number of threads; all cores without it.
+        check: raises when the folder is not held any more.
 
     Returns:
         The records and partial results of all units.
 
     Raises:
-        UsageError: for fewer than one worker.
-        MetacurateError: when results can't be written.
+        MetacurateError: when tasks can't be run, or results not be written.
     """
-    workers = check_workers(workers)
     units = stage.units()
     records = Records(out, stage)
     outputs = out / (stage.outputs or "")
@@ -113,7 +113,7 @@ def run(
     resumed = len(done)
     pending = [unit for unit in units if unit.name not in done]
     if pending:
-        (out / MANIFEST).unlink(missing_ok=True)
+        remove([out / MANIFEST])
         records.drop_others()  # their files are about to be written anew under the same names
         records.plan(units, stage.measure)
         if stage.outputs is not None:
@@ -123,14 +123,15 @@ def run(
 
     if pending:
         progress.start(stage.name, sum(unit.work for unit in pending), stage.measure)
-    work = _Work(stage, outputs, records.folder)
-    spread = map_processes if stage.runs_in == "processes" else map_threads
-    for made in spread(work, list(_tasks(pending, workers)), workers, progress.advance):
-        for path, found in made:
-            records.add(path, found)
-            done.update((record.unit, record) for record in found)
-    if pending:
+        work = Work(stage, outputs, records.folder)
+        tasks = list(_tasks(pending, slots))
+        for made in engine.map(work, tasks, slots, progress.advance):
+            check()
+            for path, found in made:
+                records.add(path, found)
+                done.update((record.unit, record) for record in found)
         progress.end()
+    check()
     records.drop_others()
     if stage.outputs is not None:
         _drop_stale(outputs, done.values())
@@ -138,81 +139,11 @@ def run(
     return Outcome([done[unit.name] for unit in units], records.partials(), resumed, tuple(unread))
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What a worker does with the units of a task."""
-
-    stage: Stage
-    outputs: Path
-    folder: Path
-
-    def __call__(
-        self, units: Sequence[Unit], stop: Stop, advance: Callable[[int], None]
-    ) -> list[tuple[Path, list[UnitRecord]]]:
-        """Work on units until the run is to end, and record what is done."""
-        watch = Watch(stop, advance)
-        recorded: list[tuple[Path, list[UnitRecord]]] = []
-        made: list[UnitRecord] = []
-
-        def record(task: Task) -> None:
-            if made:
-                path = write_task(self.folder, made, task.partial())
-                recorded.append((path, list(made)))
-                made.clear()
-
-        task = self.stage.task(self.outputs, watch)
-        for unit in units:
-            if stop.is_set():
-                break
-            before = watch.done
-            try:
-                found = _attempt(task.process, unit)
-            except StoppedError:
-                break
-            made.append(replace(found, work=unit.work))
-            advance(unit.work - (watch.done - before))  # what a failed unit left
-            if task.full:
-                record(task)
-                task.clear()
-        record(task)
-        return recorded
-
-
-def _drop_stale(folder: Path, records: Iterable[UnitRecord]) -> None:
+def _drop_stale(folder: Place, records: Iterable[UnitRecord]) -> None:
     """Remove files that no record tells of: of inputs that changed or went, or of other flags."""
     wanted = {record.output for record in records}
-    for path in folder.glob("*"):
-        if OUTPUT_NAME.search(path.name) and path.name not in wanted:
-            path.unlink()
-
-
-def check_workers(workers: int | None) -> int:
-    """Refuse a number of workers that can't work.
-
-    Args:
-        workers: number of threads; None for all cores.
-
-    Returns:
-        The number.
-
-    Raises:
-        UsageError: for fewer than one.
-    """
-    workers = default_workers() if workers is None else workers
-    if workers < 1:
-        raise UsageError(f"{workers} workers can't work: at least 1 is needed")
-    return workers
-
-
-def _attempt(process: Callable[[Unit], UnitRecord], unit: Unit) -> UnitRecord:
-    began = time.monotonic()
-    try:
-        if unit.problem is not None:
-            raise InputError(unit.source, unit.problem)
-        return process(unit)
-    except InputError as error:
-        failed = UnitRecord.of(unit, began, rows_read=0, invalid=0, error=error.reason, failed=True)
-        return replace(failed, source=error.source)
+    names = list_folder(folder)
+    remove(folder / name for name in names if OUTPUT_NAME.search(name) and name not in wanted)
 
 
 def _tasks(units: Sequence[Unit], workers: int) -> Iterator[list[Unit]]:

@@ -13,6 +13,8 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 
 import pyarrow as pa
 
+from metacurate.engine.storage import Place
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -196,7 +198,7 @@ class Stage(ABC):
         """The units of the work, in a stable order."""
 
     @abstractmethod
-    def task(self, outputs: Path, watch: Watch) -> Task:
+    def task(self, outputs: Place, watch: Watch) -> Task:
         """Begin a pass of one worker.
 
         Args:

@@ -3,9 +3,10 @@
 import json
 import re
 import time
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
+from metacurate.engine.lock import is_locked
 from metacurate.engine.manifest import (
     MANIFEST,
     PLAN,
@@ -15,14 +16,24 @@ from metacurate.engine.manifest import (
     read_records,
     work_folder,
 )
-from metacurate.engine.storage import is_locked
+from metacurate.engine.stage import UnitRecord
+from metacurate.engine.storage import (
+    Entry,
+    Place,
+    is_file,
+    list_folder,
+    place_of,
+    read_all,
+    read_bytes,
+    walk,
+)
 from metacurate.errors import UsageError
 
 SHARD = re.compile(r".*-\d{12}-\d{12}\.parquet$")  # of a pool, of which there may be thousands
 LISTED = 20  # reasons of failures
 
 
-def read_status(out: str | Path) -> dict[str, Any]:
+def read_status(out: str | Place) -> dict[str, Any]:
     """Tell how far a run is, whether it is at work or was cut off.
 
     Args:
@@ -37,13 +48,18 @@ def read_status(out: str | Path) -> dict[str, Any]:
     Raises:
         UsageError: when no run was begun there.
     """
-    folder = Path(out)
+    folder = place_of(out)
     configuration = read_configuration(folder)
     if configuration is None:
         raise UsageError(f"{out} holds no run of metacurate")
     running = is_locked(work_folder(folder))
-    complete = (folder / MANIFEST).is_file()
-    stages = [_read_stage(path, running) for path in work_folder(folder).glob(f"*/{PLAN}")]
+    complete = is_file(folder / MANIFEST)
+    work = work_folder(folder)
+    stages = [
+        _read_stage(work / name, running)
+        for name, entry in list_folder(work).items()
+        if entry.is_folder
+    ]
     known = sorted((stage for stage in stages if stage is not None), key=lambda stage: stage[0])
     failed = any(stage["failed"] for _, stage in known)
     ended = "complete" if complete else "failed" if failed else "interrupted"
@@ -55,7 +71,7 @@ def read_status(out: str | Path) -> dict[str, Any]:
     }
 
 
-def read_info(out: str | Path) -> dict[str, Any]:
+def read_info(out: str | Place) -> dict[str, Any]:
     """Tell what a finished run left.
 
     Args:
@@ -68,7 +84,7 @@ def read_info(out: str | Path) -> dict[str, Any]:
     Raises:
         UsageError: when no finished run is there.
     """
-    folder = Path(out)
+    folder = place_of(out)
     manifest = read_manifest(folder)
     if manifest is None:
         begun = read_configuration(folder) is not None
@@ -78,33 +94,30 @@ def read_info(out: str | Path) -> dict[str, Any]:
             else f"{out} holds no run of metacurate"
         )
     files: dict[str, dict[str, int]] = {}
-    for file in sorted(folder.rglob("*")):
-        if file.is_file():
-            parts = file.relative_to(folder).parts
-            name = f"{parts[0]}/" if len(parts) > 1 else SHARD.sub("*.parquet", parts[0])
-            known = files.setdefault(name, {"files": 0, "bytes": 0})
-            known["files"] += 1
-            known["bytes"] += file.stat().st_size
+    for path, size in sorted(walk(folder)):
+        parts = path.split("/")
+        name = f"{parts[0]}/" if len(parts) > 1 else SHARD.sub("*.parquet", parts[0])
+        known = files.setdefault(name, {"files": 0, "bytes": 0})
+        known["files"] += 1
+        known["bytes"] += size
     resumption = files.pop(f"{WORK}/", None)
     return {**manifest, "files": files, "kept_for_resumption": resumption}
 
 
-def _read_stage(path: Path, running: bool) -> tuple[float, dict[str, Any]] | None:
+def _read_stage(folder: Place, running: bool) -> tuple[float, dict[str, Any]] | None:
     """When a stage was last started, and how far it is; None where a run has just dropped it."""
+    entries = list_folder(folder)
+    if PLAN not in entries:
+        return None
     try:
-        plan = json.loads(path.read_text("utf-8"))
-        started = path.stat().st_mtime
+        plan = json.loads(read_bytes(folder / PLAN))
     except (FileNotFoundError, ValueError):
         return None
+    last = started = entries[PLAN].changed
     done = failed = work_done = since = 0
-    last = started
     errors: dict[str, None] = {}
-    for record_path in path.parent.glob("*.json"):
-        try:
-            written = record_path.stat().st_mtime
-            records = read_records(record_path)
-        except (FileNotFoundError, ValueError, TypeError):  # dropped, or left by a loss of power
-            continue
+    for name, records in _read_records(folder, entries):
+        written = entries[name].changed
         for record in records:
             done += not record.failed
             failed += record.failed
@@ -116,7 +129,7 @@ def _read_stage(path: Path, running: bool) -> tuple[float, dict[str, Any]] | Non
     seconds = (time.time() if running and work_done < plan["work"] else last) - started
     rate = since / seconds if since and seconds > 0 else None
     return started, {
-        "stage": path.parent.name.rsplit("-", 1)[0],
+        "stage": folder.name.rsplit("-", 1)[0],
         "units": plan["units"],
         "done": done,
         "failed": failed,
@@ -127,3 +140,18 @@ def _read_stage(path: Path, running: bool) -> tuple[float, dict[str, Any]] | Non
         "seconds_left": (plan["work"] - work_done) / rate if rate else None,
         "errors": list(errors)[:LISTED],
     }
+
+
+def _read_records(
+    folder: Place, entries: dict[str, Entry]
+) -> Iterator[tuple[str, list[UnitRecord]]]:
+    """Records of finished tasks, by the names of their files."""
+    names = [name for name in entries if name.endswith(".json")]
+    try:
+        for name, content in zip(names, read_all([folder / name for name in names]), strict=True):
+            try:
+                yield name, read_records(content)
+            except (ValueError, TypeError):  # left by a loss of power
+                continue
+    except FileNotFoundError:  # a run has just dropped what it does again
+        return

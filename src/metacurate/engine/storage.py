@@ -1,102 +1,262 @@
-"""Files: atomic writes, and the lock that keeps two runs out of one folder."""
+"""Places that runs write to: folders of this machine, or of an object store, by the same calls.
 
-import fcntl
+A file appears whole or not at all: by renaming on this machine, by what a store makes of one
+upload. Places are `pathlib.Path` here, and `upath.UPath` in a store.
+"""
+
 import json
 import os
 import secrets
 import shutil
-import time
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, NamedTuple, TypeAlias
 
+import fsspec
+import fsspec.config
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+from upath import UPath
 
-from metacurate.errors import MetacurateError
+from metacurate.errors import MetacurateError, UsageError, first_line
+
+Place: TypeAlias = Path | UPath
+
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf"}  # by protocol
+WRITABLE = frozenset({"s3", "s3a", "gs", "gcs", "memory"})  # an upload is seen whole or not at all
+ATTEMPTS = 10  # of a request to S3, with growing pauses: about a minute
+AT_ONCE = 16  # files that are read from a store together
+CHANGED = ("LastModified", "mtime", "updated", "created")  # as stores name it
+FORESEEN = ("AWS_RETRY_MODE", "AWS_MAX_ATTEMPTS")  # how users tell botocore their own patience
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under a temporary name in its folder, then rename it.
+def locate(one: str) -> tuple[Any, str]:
+    """Where a path or URI leads.
 
     Args:
-        path: where the file belongs; its folder is made.
+        one: path or URI.
+
+    Returns:
+        The file system of fsspec, and the path in it. What a store has is asked anew each time.
+
+    Raises:
+        UsageError: when there is no way to it; where a package is missing, naming the extra.
+    """
+    protocol = one.split("://")[0].lower() if "://" in one else ""
+    try:
+        filesystem, path = fsspec.core.url_to_fs(one, **_options(protocol))
+    except (ImportError, ValueError) as error:
+        extra = EXTRAS.get(protocol)
+        hint = f': pip install "metacurate[{extra}]"' if extra else ""
+        raise UsageError(f"{one}: can't be reached ({first_line(error)}){hint}") from error
+    if isinstance(filesystem, LocalFileSystem):
+        path = os.path.normpath(path)
+    return filesystem, path
+
+
+def _options(protocol: str) -> dict[str, Any]:
+    """How a store is asked; what users tell fsspec or botocore themselves goes first."""
+    if protocol not in EXTRAS or protocol == "hf":
+        return {}
+    options: dict[str, Any] = {"use_listings_cache": False}
+    if protocol in ("s3", "s3a") and not any(name in os.environ for name in FORESEEN):
+        retries = {"mode": "standard", "total_max_attempts": ATTEMPTS}
+        options["config_kwargs"] = {"retries": retries}
+    return {**options, **fsspec.config.conf.get(protocol, {})}
+
+
+def storage_errors(filesystem: Any) -> tuple[type[Exception], ...]:
+    """The errors that tell that a storage does not answer, or refuses.
+
+    Args:
+        filesystem: of fsspec.
+
+    Returns:
+        For `except`: not all are OSErrors where there are no credentials, or no connection.
+    """
+    told = filesystem.protocol
+    protocols = {told} if isinstance(told, str) else set(told)
+    if not {"s3", "s3a"} & protocols:
+        return (OSError,)
+    from aiohttp import ClientError as ConnectionBrokeError
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return OSError, BotoCoreError, ClientError, ConnectionBrokeError
+
+
+def does_not_answer(path: str, error: Exception) -> bool:
+    """Whether an error tells of a store that does not answer, rather than of a broken file.
+
+    Args:
+        path: what was read, path or URI. error: what came of it.
+    """
+    if "://" not in path or isinstance(error, FileNotFoundError | PermissionError):
+        return False
+    if isinstance(error, OSError):  # Arrow's own, of what it read, have no number
+        return isinstance(error, ConnectionError | TimeoutError) or error.errno is not None
+    return isinstance(error, storage_errors(locate(path)[0]))
+
+
+def place_of(path: str | Path | UPath) -> Place:
+    """Where a run may write.
+
+    Args:
+        path: of this machine, or URI of an object store.
+
+    Raises:
+        UsageError: for a storage that files can't be written to as runs need it.
+    """
+    if not isinstance(path, str):
+        return path
+    if "://" not in path:
+        return Path(path)
+    protocol = path.split("://")[0].lower()
+    if protocol in ("http", "https"):
+        raise UsageError(f"{path}: web servers are read from only")
+    if protocol == "hf":
+        raise UsageError(
+            f"{path}: each file that is written to the Hub is a commit: write to a folder, and "
+            "upload that (hf upload)"
+        )
+    filesystem, name = locate(path)
+    if isinstance(filesystem, LocalFileSystem):
+        return Path(name)
+    if protocol not in WRITABLE:
+        raise UsageError(f"{path}: outputs are written to folders, s3:// and gs:// only")
+    if not filesystem._strip_protocol(path).strip("/"):
+        raise UsageError(f"{path}: names no bucket")
+    place: Place = UPath(path.rstrip("/"), **_options(protocol))
+    return place
+
+
+@contextmanager
+def reaching(place: Place, what: str = "read") -> Iterator[None]:
+    """Turn the errors of a storage into one that names the place.
+
+    What is not there, or no file, or no folder, stays the OSError that it is.
+
+    Args:
+        place: which. what: that can't be done.
+
+    Raises:
+        MetacurateError: when the storage does not answer, or refuses.
+    """
+    errors = (OSError,) if isinstance(place, Path) else storage_errors(place.fs)
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise
+    except errors as error:
+        raise MetacurateError(f"{place}: can't be {what}: {first_line(error)}") from error
+
+
+def write_atomically(place: Place, write: Callable[[Path], object]) -> None:
+    """Write a file under a temporary name, then rename or upload it.
+
+    Args:
+        place: where the file belongs; its folder is made.
         write: writes the content to the path that it is given.
 
     Raises:
-        MetacurateError: when it can't be written (a full disk, no permission).
+        MetacurateError: when it can't be written (a full disk, no permission, no answer).
     """
+    if not isinstance(place, Path):
+        _upload(place, write)
+        return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary = place.parent / f".{secrets.token_hex(8)}.tmp"
         temporary.touch(exist_ok=False)  # with the permissions that the user's umask leaves
         try:
             write(temporary)
             _flush(temporary)
-            temporary.replace(path)
+            temporary.replace(place)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise MetacurateError(f"{path}: can't be written: {error}") from error
+        raise MetacurateError(f"{place}: can't be written: {error}") from error
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder where it is missing.
+def _upload(place: UPath, write: Callable[[Path], object]) -> None:
+    try:
+        with tempfile.TemporaryDirectory(prefix="metacurate-") as folder:
+            temporary = Path(folder) / "file"
+            write(temporary)
+            place.fs.put_file(str(temporary), place.path)
+    except storage_errors(place.fs) as error:
+        raise MetacurateError(f"{place}: can't be written: {first_line(error)}") from error
+
+
+def scratch(place: Place) -> Path:
+    """A folder of this machine for large temporary files: where it is written to, if that is here.
+
+    Args:
+        place: a folder.
+    """
+    return place if isinstance(place, Path) else Path(tempfile.gettempdir())
+
+
+def make_folder(place: Place) -> None:
+    """Make a folder where it is missing; stores have none.
 
     Raises:
         MetacurateError: when it can't be made.
     """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MetacurateError(f"{path}: can't be written: {error}") from error
+    if isinstance(place, Path):
+        with reaching(place, "written"):
+            place.mkdir(parents=True, exist_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(place: Place, text: str) -> None:
     """Write a text file atomically.
 
     Raises:
         MetacurateError: when it can't be written.
     """
-    write_atomically(path, lambda temporary: temporary.write_bytes(text.encode()))
+    write_atomically(place, lambda temporary: temporary.write_bytes(text.encode()))
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(place: Place, value: Any) -> None:
     """Write a JSON file atomically.
 
     Raises:
         MetacurateError: when it can't be written.
     """
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(place, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def write_parquet(path: Path, table: pa.Table, **options: Any) -> None:
+def write_parquet(place: Place, table: pa.Table, **options: Any) -> None:
     """Write a Parquet file atomically, compressed with zstd.
 
     Args:
-        path: where to. table: what. **options: of `pyarrow.parquet.write_table`.
+        place: where to. table: what. **options: of `pyarrow.parquet.write_table`.
 
     Raises:
         MetacurateError: when it can't be written.
     """
     write_atomically(
-        path, lambda temporary: pq.write_table(table, temporary, compression="zstd", **options)
+        place, lambda temporary: pq.write_table(table, temporary, compression="zstd", **options)
     )
 
 
-def write_arrow(path: Path, table: pa.Table, *, compressed: bool = False) -> None:
+def write_arrow(place: Place, table: pa.Table, *, compressed: bool = False) -> None:
     """Write an Arrow IPC file atomically: quicker than Parquet, for what only a run reads.
 
     Args:
-        path: where to. table: what.
-        compressed: whether to make it small, with zstd, rather than quick to read.
+        place: where to. table: what.
+        compressed: whether to make it small, with zstd, rather than quick to read; in a store
+            it is always.
 
     Raises:
         MetacurateError: when it can't be written.
     """
-    options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1) if compressed else None)
+    codec = pa.Codec("zstd", 1) if compressed or not isinstance(place, Path) else None
+    options = pa.ipc.IpcWriteOptions(compression=codec)
 
     def write(temporary: Path) -> None:
         with (
@@ -105,14 +265,14 @@ def write_arrow(path: Path, table: pa.Table, *, compressed: bool = False) -> Non
         ):
             file.write_table(table)
 
-    write_atomically(path, write)
+    write_atomically(place, write)
 
 
 def read_arrow(path: Path) -> pa.Table:
     """Map what `write_arrow` wrote into memory; its chunks are those that were written.
 
     Args:
-        path: the file.
+        path: the file, on this machine.
     """
     with pa.memory_map(str(path)) as source:
         return pa.ipc.open_file(source).read_all()
@@ -122,7 +282,7 @@ def arrow_batches(path: Path) -> Iterator[pa.RecordBatch]:
     """Read what `write_arrow` wrote, a chunk at a time.
 
     Args:
-        path: the file.
+        path: the file, on this machine.
 
     Raises:
         OSError, ValueError: when it is no whole file.
@@ -133,74 +293,231 @@ def arrow_batches(path: Path) -> Iterator[pa.RecordBatch]:
             yield file.get_batch(i)
 
 
+def arrow_tables(places: Sequence[Place]) -> Iterator[pa.Table]:
+    """Read what `write_arrow` wrote, one file after another, from wherever they are.
+
+    Args:
+        places: the files.
+
+    Raises:
+        MetacurateError: when a store does not answer.
+    """
+    here = [place for place in places if isinstance(place, Path)]
+    yield from map(read_arrow, here)
+    for content in read_all([place for place in places if not isinstance(place, Path)]):
+        yield pa.ipc.open_file(pa.BufferReader(content)).read_all()
+
+
+def read_bytes(place: Place) -> bytes:
+    """Read a small file.
+
+    Args:
+        place: which.
+
+    Raises:
+        FileNotFoundError, IsADirectoryError, NotADirectoryError: when there is none.
+        MetacurateError: when it can't be read.
+    """
+    with reaching(place):
+        content: bytes = (
+            place.read_bytes() if isinstance(place, Path) else place.fs.cat_file(place.path)
+        )
+    return content
+
+
+def read_all(places: Sequence[Place]) -> Iterator[bytes]:
+    """Read files in their order; from a store, several at once.
+
+    Args:
+        places: of one folder.
+
+    Raises:
+        FileNotFoundError: when one is gone.
+        MetacurateError: when one can't be read.
+    """
+    for start in range(0, len(places), AT_ONCE):
+        some = places[start : start + AT_ONCE]
+        if isinstance(some[0], Path):
+            yield from map(read_bytes, some)
+            continue
+        names = [place.path for place in some if not isinstance(place, Path)]
+        with reaching(some[0]):
+            contents = some[0].fs.cat(names)
+        yield from (contents[name] for name in names)
+
+
+class LocalCopies:
+    """Files on this machine: where they are, or copies that go with this object.
+
+    Attributes:
+        paths: of the files, in the order in which they were asked for.
+    """
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        """Copy what is not here.
+
+        Args:
+            places: the files.
+
+        Raises:
+            MetacurateError: when they can't be copied.
+        """
+        self.paths = [place for place in places if isinstance(place, Path)]
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        remote = [place for place in places if not isinstance(place, Path)]
+        if remote:
+            self._folder = tempfile.TemporaryDirectory(prefix="metacurate-")
+            copies = [Path(self._folder.name) / f"{i}{p.suffix}" for i, p in enumerate(remote)]
+            with reaching(remote[0]):
+                remote[0].fs.get([place.path for place in remote], list(map(str, copies)))
+            self.paths += copies
+
+
+def is_file(place: Place) -> bool:
+    """Whether there is a file.
+
+    Raises:
+        MetacurateError: when a store does not answer.
+    """
+    if isinstance(place, Path):
+        return place.is_file()
+    with reaching(place):
+        return bool(place.fs.isfile(place.path))
+
+
+def is_folder(place: Place) -> bool:
+    """Whether there is a folder; in a store, whether there is anything below that name.
+
+    Raises:
+        MetacurateError: when a store does not answer.
+    """
+    if isinstance(place, Path):
+        return place.is_dir()
+    with reaching(place):
+        return bool(place.fs.isdir(place.path))
+
+
+class Entry(NamedTuple):
+    """What lies in a folder.
+
+    Attributes:
+        size: in bytes. changed: when, in seconds since 1970. is_folder: whether it is one.
+    """
+
+    size: int
+    changed: float
+    is_folder: bool
+
+
+def list_folder(folder: Place) -> dict[str, Entry]:
+    """What lies in a folder, by name.
+
+    Args:
+        folder: may be missing.
+
+    Raises:
+        MetacurateError: when it can't be looked at.
+    """
+    try:
+        with reaching(folder, "looked at"):
+            if isinstance(folder, Path):
+                with os.scandir(folder) as entries:
+                    return {entry.name: _entry(entry) for entry in entries}
+            return {
+                info["name"].rstrip("/").rpartition("/")[2]: _entry_of(info)
+                for info in folder.fs.ls(folder.path, detail=True)
+                if info["name"].rstrip("/") != folder.path.rstrip("/")
+            }
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+
+
+def _entry(entry: "os.DirEntry[str]") -> Entry:
+    status = entry.stat(follow_symlinks=False)
+    return Entry(status.st_size, status.st_mtime, entry.is_dir())
+
+
+def _entry_of(info: dict[str, Any]) -> Entry:
+    changed: Any = next((info[name] for name in CHANGED if info.get(name)), 0.0)
+    if isinstance(changed, str):
+        changed = datetime.fromisoformat(changed)
+    if isinstance(changed, datetime):
+        changed = changed.timestamp()
+    return Entry(int(info["size"] or 0), float(changed), info["type"] == "directory")
+
+
+def walk(folder: Place) -> Iterator[tuple[str, int]]:
+    """All files below a folder.
+
+    Args:
+        folder: which.
+
+    Yields:
+        Path of each in the folder, and its size in bytes.
+
+    Raises:
+        MetacurateError: when a store does not answer.
+    """
+    if isinstance(folder, Path):
+        for file in folder.rglob("*"):
+            if file.is_file():
+                yield file.relative_to(folder).as_posix(), file.stat().st_size
+        return
+    with reaching(folder):
+        found = folder.fs.find(folder.path, detail=True)
+    for name, info in found.items():
+        yield name.removeprefix(folder.path.rstrip("/") + "/"), int(info["size"] or 0)
+
+
+def remove(places: Iterable[Place]) -> None:
+    """Remove files; those that are gone already are passed over.
+
+    Raises:
+        MetacurateError: when one can't be removed.
+    """
+    for place in places:
+        with reaching(place, "removed"):
+            if isinstance(place, Path):
+                place.unlink(missing_ok=True)
+                continue
+            try:
+                place.fs.rm_file(place.path)
+            except FileNotFoundError:
+                continue
+
+
+def remove_folder(folder: Place) -> None:
+    """Remove a folder and all that is in it; it may be gone already.
+
+    Raises:
+        MetacurateError: when it can't be removed.
+    """
+    try:
+        with reaching(folder, "removed"):
+            if isinstance(folder, Path):
+                shutil.rmtree(folder)
+            else:
+                folder.fs.rm(folder.path, recursive=True)
+    except FileNotFoundError:
+        return
+
+
 def _flush(path: Path) -> None:
     """Have a file's content on the disk before its name is: a machine may lose its power."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
-def drop_temporaries(folder: Path) -> None:
+def drop_temporaries(folder: Place) -> None:
     """Remove what a killed run was writing.
 
     Args:
         folder: where it wrote; may be missing.
     """
+    if not isinstance(folder, Path):
+        return  # an upload that was cut off leaves nothing to be seen
     for left in folder.glob(".*.tmp"):
         if left.is_dir():
             shutil.rmtree(left)
         else:
-            left.unlink()
-
-
-@contextmanager
-def lock(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock; the system drops it when the process ends, however it does.
-
-    Args:
-        folder: made where it is missing.
-
-    Raises:
-        MetacurateError: when another run holds it, or the folder can't be made.
-    """
-    path = folder / "lock"
-    for pause in (0.1, 0.1, 0):  # somebody may only have asked whether it is held
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            file = path.open("a")
-        except OSError as error:
-            raise MetacurateError(f"{folder}: can't be written: {error}") from error
-        with file:
-            if _try_lock(file, fcntl.LOCK_EX) and _is_file(path, file):
-                yield
-                return
-        time.sleep(pause)
-    raise MetacurateError(f"{folder.parent}: another run is at work on it")
-
-
-def is_locked(folder: Path) -> bool:
-    """Whether a run holds a folder's lock at this moment.
-
-    Args:
-        folder: may be missing.
-    """
-    path = folder / "lock"
-    if not path.exists():
-        return False
-    with path.open() as file:
-        return not _try_lock(file, fcntl.LOCK_SH)
-
-
-def _is_file(path: Path, file: IO[str]) -> bool:
-    """Whether a path still leads to an open file: a refused run removes the folder it made."""
-    try:
-        return path.stat().st_ino == os.fstat(file.fileno()).st_ino
-    except FileNotFoundError:
-        return False
-
-
-def _try_lock(file: IO[str], kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+            left.unlink(missing_ok=True)

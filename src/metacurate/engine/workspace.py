@@ -14,11 +14,22 @@ from typing import Any, Literal, TypeAlias
 import pyarrow as pa
 
 from metacurate import __version__
+from metacurate.engine.local import LocalEngine
+from metacurate.engine.lock import LOCK, Held, lock
 from metacurate.engine.manifest import MANIFEST, check_claim, claim, work_folder
 from metacurate.engine.progress import Progress, Silent
-from metacurate.engine.run import CorruptInputError, Outcome, check_workers, run
+from metacurate.engine.run import CorruptInputError, Outcome, run
 from metacurate.engine.stage import Stage
-from metacurate.engine.storage import drop_temporaries, lock, write_json, write_parquet
+from metacurate.engine.storage import (
+    Place,
+    drop_temporaries,
+    is_folder,
+    list_folder,
+    remove,
+    write_json,
+    write_parquet,
+)
+from metacurate.engine.work import Engine
 from metacurate.schema import SHARDS
 
 log = logging.getLogger(__name__)
@@ -35,24 +46,28 @@ class Workspace:
 
     Attributes:
         folder: the output folder. configuration: what it is bound to, once it is claimed.
-        workers: number of threads. on_error: what corrupt inputs mean. progress: what is told.
+        engine: what runs its stages. slots: so many tasks at once.
+        on_error: what corrupt inputs mean. progress: what is told.
         shards: where in it shards.parquet goes: not among the files of a pool; None for nowhere.
+        held: its lock.
         began: when, by the monotonic clock, in seconds.
         outcomes: of the stages that were run, by name.
     """
 
-    folder: Path
+    folder: Place
     configuration: dict[str, Any]
-    workers: int
+    engine: Engine
+    slots: int
     on_error: OnError
     progress: Progress
     shards: str | None = SHARDS_FILE
+    held: Held = field(default_factory=Held)
     began: float = field(default_factory=time.monotonic)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     _told: set[tuple[str, str | None]] = field(default_factory=set)
 
     @property
-    def work(self) -> Path:
+    def work(self) -> Place:
         """The folder for what only resumption needs."""
         return work_folder(self.folder)
 
@@ -70,7 +85,14 @@ class Workspace:
             CorruptInputError: when inputs are corrupt and that is not to be skipped.
             MetacurateError: when results can't be written.
         """
-        outcome = run(stage, self.folder, workers=self.workers, progress=self.progress)
+        outcome = run(
+            stage,
+            self.folder,
+            self.engine,
+            self.slots,
+            progress=self.progress,
+            check=self.held.check,
+        )
         self.outcomes[stage.name] = outcome
         if outcome.errors:
             self._judge(stage, outcome)
@@ -78,7 +100,7 @@ class Workspace:
 
     def _judge(self, stage: Stage, outcome: Outcome) -> None:
         if self.on_error == "fail":
-            (self.folder / MANIFEST).unlink(missing_ok=True)
+            remove([self.folder / MANIFEST])
             self.write_shards(outcome)
             raise CorruptInputError(stage.name, outcome.errors, self.shards)
         news = [e for e in outcome.errors if (e.source, e.error) not in self._told]
@@ -143,9 +165,10 @@ class Workspace:
 
 @contextmanager
 def open_workspace(
-    out: Path | None,
+    out: Place | None,
     configuration: dict[str, Any],
     *,
+    engine: Engine | None = None,
     workers: int | None = None,
     on_error: OnError = "fail",
     progress: Progress | None = None,
@@ -156,7 +179,8 @@ def open_workspace(
     Args:
         out: the folder; None for a temporary one, which is removed.
         configuration: see `metacurate.engine.manifest.check_claim`.
-        workers: number of threads; all cores without it.
+        engine: what runs the stages; this machine without it.
+        workers: number of tasks at once; as many as there is room for without it.
         on_error: ``fail`` when an input is corrupt, after all others are done; or ``skip`` it.
         progress: told of what is done.
         shards: where in it shards.parquet goes; None for nowhere.
@@ -165,31 +189,34 @@ def open_workspace(
         UsageError: for fewer than one worker, or a folder that holds something else.
         MetacurateError: when another run holds the folder, or it can't be written.
     """
-    n_workers = check_workers(workers)
+    engine = engine or LocalEngine()
+    slots = engine.slots(workers)
     told = progress or Silent()
     if out is None:
         with tempfile.TemporaryDirectory(prefix="metacurate-") as folder:
-            yield Workspace(Path(folder), configuration, n_workers, on_error, told, shards)
+            yield Workspace(Path(folder), configuration, engine, slots, on_error, told, shards)
         return
     check_claim(out, configuration)
-    existed = out.exists()
-    with lock(work_folder(out)):
-        places = [out, work_folder(out), *work_folder(out).glob("*/")]
+    existed = is_folder(out)
+    work = work_folder(out)
+    with lock(work) as held:
+        stages = (name for name, entry in list_folder(work).items() if entry.is_folder)
+        places = [out, work, *(work / name for name in stages)]
         for place in places if shards is None else [*places, (out / shards).parent]:
             drop_temporaries(place)
         try:
             check_claim(out, configuration)  # again: another run may have ended meanwhile
-            yield Workspace(out, configuration, n_workers, on_error, told, shards)
+            yield Workspace(out, configuration, engine, slots, on_error, told, shards, held)
         finally:
-            if not existed:
+            if not existed and isinstance(out, Path):
                 _drop_empty(out)
 
 
 def _drop_empty(out: Path) -> None:
     """Remove a folder that holds nothing but the lock, which is ours: the run was refused."""
     work = work_folder(out)
-    if [path.name for path in work.glob("*")] == ["lock"]:
-        (work / "lock").unlink()
+    if [path.name for path in work.glob("*")] == [LOCK]:
+        (work / LOCK).unlink()
         work.rmdir()
         if not any(out.iterdir()):
             out.rmdir()

@@ -51,6 +51,10 @@ class Automaton:
         for field in fields(self):
             getattr(self, field.name).flags.writeable = False
 
+    def __reduce__(self) -> tuple[type["Automaton"], tuple[Array, ...]]:
+        """Rebuild from the arrays in another process, where they are to be read-only, too."""
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))
+
     @property
     def tables(self) -> tuple[Array, ...]:
         """The arrays in the order in which the kernel takes them."""

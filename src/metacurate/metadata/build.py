@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from metacurate.engine.local import LocalEngine
 from metacurate.engine.progress import Progress
-from metacurate.engine.run import check_workers
 from metacurate.engine.storage import write_json
 from metacurate.engine.workspace import OnError, open_workspace, versions
 from metacurate.errors import InputError, UsageError, first_line
@@ -83,7 +83,7 @@ def build_metadata(
         raise UsageError(f"{path} is a folder: --out names a file")
     if memory < LEAST_MEMORY:
         raise UsageError(f"--memory {memory:,} bytes are too few: at least 700MB are needed")
-    wanted, affordable = check_workers(workers), affordable_workers(memory)
+    wanted, affordable = LocalEngine().slots(workers), affordable_workers(memory)
     if recipe.counts_files and wanted > affordable:
         log.info("%d workers, since --memory leaves room for no more", affordable)
     folder = build_folder(path) if recipe.counts_files else None

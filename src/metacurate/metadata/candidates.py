@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from metacurate.engine.run import CorruptInputError, Outcome
 from metacurate.engine.stage import UnitRecord
-from metacurate.engine.storage import arrow_batches
+from metacurate.engine.storage import LocalCopies, arrow_batches, scratch
 from metacurate.engine.workspace import Workspace
 from metacurate.metadata.assemble import Source, listed
 from metacurate.metadata.buckets import Part, cut
@@ -99,7 +99,8 @@ class Candidates:
         self._space = space
         self._memory = memory - BASE_MEMORY
         for_totals = int(self._memory * DUCKDB_SHARE)
-        self._store = Store(space.folder, for_totals, space.workers, space.progress)
+        self._folder = scratch(space.folder)  # this machine's: tables are spilled and mapped
+        self._store = Store(self._folder, for_totals, space.slots, space.progress)
         kinds = "text: .parquet, .xml, .xml.bz2"
         self._texts = list_inputs(recipe.wikipedia, _is_text, kinds, outputs)
         kinds = "page views: pageviews-*.gz"
@@ -141,7 +142,7 @@ class Candidates:
         paths = self._texts
         tables = [path for path in paths if path.lower().endswith(".parquet")]
         dumps = [path for path in paths if not path.lower().endswith(".parquet")]
-        each = self._memory // self._space.workers
+        each = self._memory // self._space.slots
         stages: list[TextStage | DumpStage] = []
         if tables:
             stages.append(TextStage(open_texts(tables), each - THREAD_MEMORY))
@@ -153,7 +154,7 @@ class Candidates:
         names: list[str] = []
         for stage in stages:
             outcome = self._space.run(stage)
-            partials += outcome.partials
+            partials += LocalCopies(outcome.partials).paths
             names.append(stage.key)
             origin.errors += _errors(outcome)
             records += outcome.records
@@ -223,7 +224,7 @@ class Candidates:
         if self._hours:
             stage = PageviewStage.open(self._hours, recipe.project, recipe.hour_min_views)
             outcome = self._space.run(stage)
-            views = outcome.partials
+            views = LocalCopies(outcome.partials).paths
             _refuse_nothing(stage.name, outcome.records)
             origin.errors = _errors(outcome)
             origin.counted = {
@@ -257,15 +258,15 @@ class Candidates:
         """Add up counts under a name that is theirs; drop those of other inputs."""
         name = hashlib.sha256("\n".join([f"format {FORMAT}", *names]).encode()).hexdigest()[:16]
         for kind in ("words", "bigrams"):
-            for path in self._space.folder.glob(f"*.{kind}.parquet"):
+            for path in self._folder.glob(f"*.{kind}.parquet"):
                 if not path.name.startswith(name):
                     path.unlink()
         return self._store.add_up(name, parts)
 
     def _hash(self, paths: Sequence[str]) -> list[dict[str, Any]]:
         space = self._space
-        known, skip = space.work / DIGESTS, space.on_error == "skip"
-        return hash_files(paths, known, workers=space.workers, progress=space.progress, skip=skip)
+        known, skip = scratch(space.work) / DIGESTS, space.on_error == "skip"
+        return hash_files(paths, known, workers=space.slots, progress=space.progress, skip=skip)
 
 
 @dataclass

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from metacurate.engine.storage import write_parquet, write_text
+from metacurate.engine.storage import is_file, place_of, read_bytes, write_parquet, write_text
 from metacurate.errors import InputError, UsageError, first_line
 from metacurate.schema import METADATA, is_text
 
@@ -85,23 +85,25 @@ class Metadata:
             UsageError: when there is no such file, or it has the ending of another format.
             InputError: when it can't be parsed, holds no entries, or an empty one.
         """
-        path = Path(path)
-        if not path.is_file():
+        place = place_of(path)
+        if not is_file(place):
             raise UsageError(f"{path}: no such metadata file")
-        if path.suffix.lower() in OTHER_ENDINGS:
+        content = read_bytes(place)
+        suffix = place.suffix.lower()
+        if suffix in OTHER_ENDINGS:
             raise UsageError(
                 f"{path}: metadata is Parquet, a JSON list (.json), or a text of one entry a line"
             )
         try:
-            if path.suffix.lower() == ".parquet":
-                table = pq.read_table(path)
-            elif path.suffix.lower() == ".json":
-                entries = json.loads(path.read_bytes())
+            if suffix == ".parquet":
+                table = pq.read_table(pa.BufferReader(content))
+            elif suffix == ".json":
+                entries = json.loads(content)
                 if not isinstance(entries, list) or not all(isinstance(e, str) for e in entries):
                     raise InputError(str(path), "not a JSON list of strings")
                 table = pa.table({"entry": pa.array(entries, pa.string())})
             else:
-                lines = path.read_bytes().decode("utf-8-sig").split("\n")
+                lines = content.decode("utf-8-sig").split("\n")
                 lines = [line.removesuffix("\r") for line in lines]
                 while lines and not lines[-1]:
                     lines.pop()
@@ -196,20 +198,20 @@ class Metadata:
             UsageError: when the format can't hold an entry.
             MetacurateError: when the file can't be written.
         """
-        path = Path(path)
-        if path.suffix.lower() == ".parquet":
-            write_parquet(path, self.table.replace_schema_metadata({DIGEST: self.digest}))
+        place = place_of(path)
+        if place.suffix.lower() == ".parquet":
+            write_parquet(place, self.table.replace_schema_metadata({DIGEST: self.digest}))
             return
         entries = self.entries.to_pylist()
-        if path.suffix.lower() == ".json":
-            write_text(path, json.dumps(entries, ensure_ascii=False))
+        if place.suffix.lower() == ".json":
+            write_text(place, json.dumps(entries, ensure_ascii=False))
             return
         for position, entry in enumerate(entries):
             if "\n" in entry or entry.endswith("\r"):
                 raise UsageError(
                     f"entry {position} ({entry!r}) has a line break: write .json or .parquet"
                 )
-        write_text(path, "".join(f"{entry}\n" for entry in entries))
+        write_text(place, "".join(f"{entry}\n" for entry in entries))
 
 
 def _single(column: pa.ChunkedArray) -> pa.Array:

@@ -5,12 +5,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
+from metacurate.engine.storage import Place
 from metacurate.errors import InputError, first_line
 from metacurate.pool.files import identity_of, refuse_changed
 from metacurate.pool.streams import open_stream
@@ -72,7 +72,7 @@ class PageviewStage(Stage):
             for path, identity, size in self.paths
         ]
 
-    def task(self, outputs: Path, watch: Watch) -> "PageviewTask":  # noqa: ARG002
+    def task(self, outputs: Place, watch: Watch) -> "PageviewTask":  # noqa: ARG002
         """Begin to add up."""
         return PageviewTask(self, watch)
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
-from metacurate.engine.storage import read_arrow, write_arrow
+from metacurate.engine.storage import Place, read_arrow, scratch, write_arrow
 from metacurate.errors import InputError
 from metacurate.metadata.buckets import join
 from metacurate.metadata.dump import BadPageError, DamagedDumpError, Dump, read_pages
@@ -55,7 +55,7 @@ class TextStage(Stage):
         """Ranges of rows."""
         return self.pool.units
 
-    def task(self, outputs: Path, watch: Watch) -> "TextTask":
+    def task(self, outputs: Place, watch: Watch) -> "TextTask":
         """Begin to count."""
         return TextTask(self, outputs, watch)
 
@@ -83,7 +83,7 @@ class DumpStage(Stage):
         """Ranges of bytes."""
         return [unit for dump in self.dumps for unit in dump.units()]
 
-    def task(self, outputs: Path, watch: Watch) -> "DumpTask":
+    def task(self, outputs: Place, watch: Watch) -> "DumpTask":
         """Begin to count."""
         return DumpTask(self, outputs, watch)
 
@@ -232,9 +232,9 @@ class NgramTask(Task):
 class TextTask(NgramTask):
     """Counts rows of Parquet files."""
 
-    def __init__(self, stage: TextStage, outputs: Path, watch: Watch) -> None:
+    def __init__(self, stage: TextStage, outputs: Place, watch: Watch) -> None:
         """Start at zero."""
-        super().__init__(outputs, stage.memory)
+        super().__init__(scratch(outputs), stage.memory)
         self._reader = Reader(stage.pool, [TEXT], watch)
 
     def texts(self, unit: Unit, fates: Fates) -> Iterator[pa.Array]:
@@ -252,9 +252,9 @@ class TextTask(NgramTask):
 class DumpTask(NgramTask):
     """Counts pages of dumps."""
 
-    def __init__(self, stage: DumpStage, outputs: Path, watch: Watch) -> None:
+    def __init__(self, stage: DumpStage, outputs: Place, watch: Watch) -> None:
         """Start at zero."""
-        super().__init__(outputs, stage.memory)
+        super().__init__(scratch(outputs), stage.memory)
         self._dumps = {dump.path: dump for dump in stage.dumps}
         self._watch = watch
 

@@ -14,15 +14,21 @@ import pyarrow.parquet as pq
 
 from metacurate.engine.manifest import WORK
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
-from metacurate.engine.storage import write_atomically
+from metacurate.engine.storage import (
+    Place,
+    does_not_answer,
+    locate,
+    storage_errors,
+    write_atomically,
+)
 from metacurate.engine.workspace import Workspace
-from metacurate.errors import InputError, UsageError, first_line
+from metacurate.errors import InputError, StorageError, UsageError, first_line
 from metacurate.pool.blocks import Block, conform, unify
 from metacurate.pool.delimited import count_quoted, read_delimited, read_header
 from metacurate.pool.files import InputFile, refuse_changed
 from metacurate.pool.jsonlines import read_json_lines
 from metacurate.pool.streams import open_stream
-from metacurate.pool.tables import PoolFile, read_footer
+from metacurate.pool.tables import PoolFile, read_footer, read_footers
 from metacurate.pool.webdataset import read_webdataset
 
 log = logging.getLogger(__name__)
@@ -63,7 +69,7 @@ class ConvertStage(Stage):
             for file in self.files
         ]  # fmt: skip
 
-    def task(self, outputs: Path, watch: Watch) -> "ConvertTask":
+    def task(self, outputs: Place, watch: Watch) -> "ConvertTask":
         """Begin to convert into the folder `outputs`."""
         return ConvertTask(self, outputs, watch)
 
@@ -71,7 +77,7 @@ class ConvertStage(Stage):
 class ConvertTask(Task):
     """Converts files, one after another, in bounded memory."""
 
-    def __init__(self, stage: ConvertStage, outputs: Path, watch: Watch) -> None:
+    def __init__(self, stage: ConvertStage, outputs: Place, watch: Watch) -> None:
         """Prepare to convert."""
         self._stage = stage
         self._outputs = outputs
@@ -188,7 +194,9 @@ def read_pools(
                 record.error if record.failed else None,
                 stage.key,
             )
-    tables = [[made.get(file.path) or read_footer(file) for file in files] for files in pools]
+    plain = [file for files in pools for file in files if file.path not in made]
+    made.update((table.path, table) for table in read_footers(plain))
+    tables = [[made[file.path] for file in files] for files in pools]
     return [
         _with_common_columns(of_pool) if files[0].format in ("jsonl", "tar") else of_pool
         for files, of_pool in zip(pools, tables, strict=True)
@@ -242,7 +250,9 @@ def _read(
                 yield from read_json_lines(stream)
             else:
                 yield from read_delimited(stream, DELIMITERS[file.format], columns)
-    except OSError as error:
+    except storage_errors(locate(file.path)[0]) as error:
+        if does_not_answer(file.path, error):
+            raise StorageError(file.path, error) from error
         raise _ReadError(first_line(error)) from error
 
 

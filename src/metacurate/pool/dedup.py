@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
-
 from metacurate.engine.progress import Progress
 from metacurate.engine.run import Outcome
+from metacurate.engine.storage import Place, place_of
+from metacurate.engine.work import Engine
 from metacurate.engine.workspace import POOL_SHARDS_FILE, OnError, Workspace, open_workspace
 from metacurate.errors import UsageError
 from metacurate.hashing.pairs import check_seed
@@ -21,7 +21,7 @@ from metacurate.pool.winners import decide
 
 def dedup(
     source: Source,
-    out: str | Path,
+    out: str | Place,
     *,
     by: By = "pair",
     against: Source | None = None,
@@ -31,6 +31,7 @@ def dedup(
     text_column: str | None = None,
     id_column: str | None = None,
     where: str | None = None,
+    engine: Engine | None = None,
     workers: int | None = None,
     on_error: OnError = "fail",
     progress: Progress | None = None,
@@ -52,7 +53,8 @@ def dedup(
         text_column: found by its name (text, TEXT, caption) without it; of all pools.
         id_column: what tells images apart in pools without urls.
         where: which rows to take of the pool; of the others all are.
-        workers: number of threads; all cores without it.
+        engine: what runs it: this machine without it, a `RayEngine` or `SlurmEngine`.
+        workers: number of tasks at once; as many as there is room for without it.
         on_error: ``fail`` when an input is corrupt, after all others are done; or ``skip`` it.
         progress: told of rows that are done.
 
@@ -67,7 +69,7 @@ def dedup(
         raise UsageError(f"by {by!r} is none of: {', '.join(get_args(By))}")
     seed = check_seed(seed)
     check_identity(url_column, id_column)
-    folder = Path(out)
+    folder = place_of(out)
     named: dict[str, Any] = {
         "url_column": url_column, "text_column": text_column, "id_column": id_column
     }  # fmt: skip
@@ -89,7 +91,7 @@ def dedup(
         **named,
     }
     with open_workspace(
-        folder, configuration, workers=workers, on_error=on_error, progress=progress,
+        folder, configuration, engine=engine, workers=workers, on_error=on_error, progress=progress,
         shards=POOL_SHARDS_FILE,
     ) as space:  # fmt: skip
         pool, *rest = open_pools(space, asked, columns)
@@ -117,7 +119,7 @@ def _run(space: Workspace, keys: KeyStage, others: AgainstStage) -> tuple[Outcom
     outcome = space.run(keys)
     digests = {"pool": outcome.identity(keys.pool.identity)}
     failed = {record.unit: record.error for record in outcome.records if record.failed}
-    elsewhere: list[Path] = []
+    elsewhere: list[Place] = []
     if others.pools:
         held = space.run(others)
         elsewhere = held.partials
@@ -127,7 +129,7 @@ def _run(space: Workspace, keys: KeyStage, others: AgainstStage) -> tuple[Outcom
     key = hashlib.sha256(text.encode()).hexdigest()
     fates = decide(space.work, key, keys.pool, outcome.partials, elsewhere)
     kept = sum(r.rows_read - r.invalid - r.filtered for r in outcome.records)
-    kept -= int(np.count_nonzero(fates.values))
+    kept -= fates.count()
     good = (record.unit for record in outcome.records if not record.failed)
     stage = DedupStage(
         keys.pool, fates, bool(others.pools), failed, empty=None if kept else next(good, None)

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
-from metacurate.engine.storage import write_parquet
+from metacurate.engine.storage import Place, write_parquet
 from metacurate.hashing.pairs import draw_seed, hash_pairs
 from metacurate.hashing.rows import hash_rows
 from metacurate.pool.reader import CorruptRows, Reader, Rows, id_texts, valid_texts, without_views
@@ -117,7 +116,7 @@ class KeyStage(Stage):
         """The pool's."""
         return self.pool.units
 
-    def task(self, outputs: Path, watch: Watch) -> "PoolKeyTask":  # noqa: ARG002
+    def task(self, outputs: Place, watch: Watch) -> "PoolKeyTask":  # noqa: ARG002
         """Begin to collect keys; nothing is written into `outputs`."""
         return PoolKeyTask(self, watch)
 
@@ -174,7 +173,7 @@ class AgainstStage(Stage):
         found = {unit.name: unit for pool in self.pools for unit in pool.units}
         return list(found.values())
 
-    def task(self, outputs: Path, watch: Watch) -> "AgainstTask":  # noqa: ARG002
+    def task(self, outputs: Place, watch: Watch) -> "AgainstTask":  # noqa: ARG002
         """Begin to collect keys; nothing is written into `outputs`."""
         return AgainstTask(self, watch)
 
@@ -236,7 +235,7 @@ class DedupStage(Stage):
             for unit in self.pool.units
         ]
 
-    def task(self, outputs: Path, watch: Watch) -> "DedupTask":
+    def task(self, outputs: Place, watch: Watch) -> "DedupTask":
         """Begin to copy into the folder `outputs`."""
         return DedupTask(self, outputs, watch)
 
@@ -244,7 +243,7 @@ class DedupStage(Stage):
 class DedupTask(Task):
     """Copies several units, a file each."""
 
-    def __init__(self, stage: DedupStage, outputs: Path, watch: Watch) -> None:
+    def __init__(self, stage: DedupStage, outputs: Place, watch: Watch) -> None:
         """Prepare to copy."""
         self._stage = stage
         self._outputs = outputs

@@ -5,17 +5,20 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from operator import itemgetter
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Literal, TypeAlias
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import glob_translate
+from upath import UPath
 
 from metacurate.engine.manifest import MANIFEST, WORK, read_manifest
+from metacurate.engine.storage import Place, is_file, is_folder, locate, place_of, storage_errors
 from metacurate.errors import InputError, UsageError, first_line
 
-Source: TypeAlias = str | Path | Sequence[str | Path]
+Source: TypeAlias = str | Place | Sequence[str | Place]
+Info: TypeAlias = dict[str, Any] | None  # what a listing told of a file
 Format: TypeAlias = Literal["parquet", "csv", "tsv", "jsonl", "tar"]
 
 ENDINGS: dict[str, Format] = {
@@ -33,7 +36,7 @@ NAMES: dict[Format, str] = {
 POOL_KINDS = f"file of a pool ({', '.join(ENDINGS)})"
 COUNTS_FILE = "counts.parquet"
 CURATED_FOLDER = "curated"  # in an output folder: the table that was made
-EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf"}  # by protocol
+TAGS = ("ETag", "etag", "blob_id", "mtime", "LastModified", "created")  # what changes with a file
 
 
 @dataclass(frozen=True)
@@ -84,10 +87,10 @@ def list_sources(source: Source) -> list[str]:
     Args:
         source: one path, glob or URI, or several.
     """
-    return [str(s) for s in ([source] if isinstance(source, str | Path) else source)]
+    return [str(s) for s in ([source] if isinstance(source, str | Path | UPath) else source)]
 
 
-def find_files(source: Source, out: Path | None = None) -> list[InputFile]:
+def find_files(source: Source, out: Place | None = None) -> list[InputFile]:
     """List the files that a pool argument means.
 
     In folders, and by globs, hidden files and those that begin with an underscore are passed
@@ -109,8 +112,8 @@ def find_files(source: Source, out: Path | None = None) -> list[InputFile]:
     found = _paths(source, _is_pool_file, POOL_KINDS, out)
     if not found:
         raise UsageError("no pool: the list of files is empty")
-    inputs = [_input_file(path) for path in sorted(found.values())]
-    _refuse_incomplete(found)
+    inputs = [_input_file(path, info) for path, info in sorted(found.values(), key=itemgetter(0))]
+    _refuse_incomplete(path for path, _ in found.values())
     files = _with_sidecars(inputs)
     _refuse_mixture(files)
     if out is not None:
@@ -119,7 +122,7 @@ def find_files(source: Source, out: Path | None = None) -> list[InputFile]:
 
 
 def list_files(
-    source: Source, known: Callable[[str], bool], kinds: str, out: Path | None = None
+    source: Source, known: Callable[[str], bool], kinds: str, out: Place | None = None
 ) -> list[str]:
     """List the files of another kind than a pool's that an argument means.
 
@@ -136,29 +139,32 @@ def list_files(
         UsageError: when one of them means no file, or outputs would lie among them.
         InputError: when a folder can't be looked through.
     """
-    found = sorted(_paths(source, known, kinds, out).values())
+    found = sorted(path for path, _ in _paths(source, known, kinds, out).values())
     if out is not None:
         _refuse_held(out, found)
     return found
 
 
 def _paths(
-    source: Source, known: Callable[[str], bool], kinds: str, out: Path | None = None
-) -> dict[str, str]:
-    """Paths or URIs of the files that an argument means, by what tells whether two are the same."""
-    found: dict[str, str] = {}
+    source: Source, known: Callable[[str], bool], kinds: str, out: Place | None = None
+) -> dict[str, tuple[str, Info]]:
+    """Files that an argument means, by what tells whether two are the same: path or URI, and info.
+
+    What a store tells in its listing is kept: asking for each file would take longer than all else.
+    """
+    found: dict[str, tuple[str, Info]] = {}
     for one in list_sources(source):
         filesystem, path = locate(one)
         local = isinstance(filesystem, LocalFileSystem)
-        if out is not None and local:
+        if out is not None and local == isinstance(out, Path):
             _refuse_inside(out, one, path)
         try:
             names = _names(filesystem, path, one, known, kinds)
         except storage_errors(filesystem) as error:
             raise InputError(one, f"can't be looked at: {first_line(error)}") from error
-        for name in names:
+        for name, info in names.items():
             place = name if local else filesystem.unstrip_protocol(name)
-            found.setdefault(os.path.realpath(place) if local else place, place)
+            found.setdefault(os.path.realpath(place) if local else place, (place, info))
     return found
 
 
@@ -169,15 +175,19 @@ def identity_of(path: str) -> tuple[str, int]:
         path: path or URI.
 
     Raises:
-        OSError: when it can't be looked at.
+        OSError: when it can't be looked at; of S3, what `storage_errors` names.
     """
-    filesystem, name = fsspec.core.url_to_fs(path)
+    filesystem, name = locate(path)
     if isinstance(filesystem, LocalFileSystem):
         status = Path(name).stat()
         return f"{status.st_size} {status.st_mtime_ns}", status.st_size
-    details = filesystem.info(name)
-    tag = details.get("ETag") or details.get("mtime") or details.get("created") or ""
-    return f"{details['size']} {tag}", int(details["size"] or 0)
+    return _identity_in(filesystem.info(name))
+
+
+def _identity_in(info: dict[str, Any]) -> tuple[str, int]:
+    """What a store tells of a file: its size, and a tag that changes with it."""
+    tag = next((str(info[name]).strip('"') for name in TAGS if info.get(name)), "")
+    return f"{info['size']} {tag}", int(info["size"] or 0)
 
 
 def refuse_changed(path: str, identity: str) -> None:
@@ -188,58 +198,15 @@ def refuse_changed(path: str, identity: str) -> None:
 
     Raises:
         InputError: when it has changed, or gone.
+        OSError: when it can't be looked at; of S3, what `storage_errors` names.
     """
     try:
         now, _ = identity_of(path)
-    except OSError as error:
+    except FileNotFoundError as error:
         reason = f"it went away while it was read: {first_line(error)}"
         raise InputError(path, reason) from error
     if now != identity:
         raise InputError(path, "it changed while it was read")
-
-
-def locate(one: str) -> tuple[Any, str]:
-    """Where a path or URI leads.
-
-    Args:
-        one: path or URI.
-
-    Returns:
-        The file system of fsspec, and the path in it.
-
-    Raises:
-        UsageError: when there is no way to it; where a package is missing, naming the extra.
-    """
-    try:
-        filesystem, path = fsspec.core.url_to_fs(one)
-    except (ImportError, ValueError) as error:
-        extra = EXTRAS.get(one.split("://")[0])
-        hint = f': pip install "metacurate[{extra}]"' if extra else ""
-        raise UsageError(f"{one}: can't be reached ({first_line(error)}){hint}") from error
-    if isinstance(filesystem, LocalFileSystem):
-        path = os.path.normpath(path)
-    return filesystem, path
-
-
-def storage_errors(filesystem: Any) -> tuple[type[Exception], ...]:
-    """The errors that tell that a storage does not answer, or refuses.
-
-    Args:
-        filesystem: of fsspec.
-
-    Returns:
-        For `except`: not all are OSErrors where there are no credentials, or no connection.
-    """
-    if not {"s3", "s3a"}.intersection(_protocols(filesystem)):
-        return (OSError,)
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    return OSError, BotoCoreError, ClientError
-
-
-def _protocols(filesystem: Any) -> tuple[str, ...]:
-    told = filesystem.protocol
-    return (told,) if isinstance(told, str) else tuple(told)
 
 
 def _is_pool_file(path: str) -> bool:
@@ -248,37 +215,47 @@ def _is_pool_file(path: str) -> bool:
 
 def _names(
     filesystem: Any, path: str, one: str, known: Callable[[str], bool], kinds: str
-) -> list[str]:
+) -> dict[str, Info]:
     if filesystem.isdir(path):
         names = _files_of_folder(filesystem, path, known)
         if not names:
             raise UsageError(f"{one}: the folder holds no {kinds}")
         return names
     if filesystem.exists(path):
-        return [path]
-    names = []
+        return {path: None}
+    names = {}
     fixed = _fixed_part(path)
     asked = _is_hidden(path[len(fixed) :])  # for what is hidden, by its name
-    for name in filesystem.glob(path):
+    for name, info in _with_infos(filesystem, filesystem.glob, path).items():
         if _is_hidden(name[len(fixed) :]) and not asked:
             continue
-        if filesystem.isdir(name):
-            names += _files_of_folder(filesystem, name, known)
+        if filesystem.isdir(name) if info is None else info["type"] == "directory":
+            names.update(_files_of_folder(filesystem, name, known))
         else:
-            names.append(name)
+            names[name] = info
     if not names:
         raise UsageError(f"{one}: no such file or folder")
     return names
 
 
-def _is_output(filesystem: Any, folder: str) -> bool:
+def _with_infos(
+    filesystem: Any, listing: Callable[..., Any], path: str, **options: Any
+) -> dict[str, Info]:
+    """Names from a listing; with what a store tells of each, which costs nothing there."""
+    if isinstance(filesystem, LocalFileSystem):
+        return dict.fromkeys(listing(path, **options))
+    found: dict[str, Info] = listing(path, detail=True, **options)
+    return found
+
+
+def _is_output(folder: Place) -> bool:
     """Whether a folder holds what a finished run of metacurate left."""
-    if not filesystem.exists(f"{folder}/{MANIFEST}"):
+    if not is_file(folder / MANIFEST):
         return False
-    if filesystem.isdir(f"{folder}/{WORK}") or not isinstance(filesystem, LocalFileSystem):
-        return bool(filesystem.isdir(f"{folder}/{WORK}"))
+    if is_folder(folder / WORK):
+        return True
     try:
-        return read_manifest(Path(folder)) is not None
+        return read_manifest(folder) is not None
     except InputError:  # of another program, as it seems
         return False
 
@@ -288,19 +265,34 @@ def _fixed_part(pattern: str) -> str:
     return re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
 
 
-def _files_of_folder(filesystem: Any, folder: str, known: Callable[[str], bool]) -> list[str]:
+def _files_of_folder(filesystem: Any, folder: str, known: Callable[[str], bool]) -> dict[str, Info]:
     base = folder.rstrip("/")
-    if _is_output(filesystem, base):
-        if filesystem.isdir(f"{base}/{CURATED_FOLDER}"):
+    place = _place_in(filesystem, base)
+    if place is not None and _is_output(place):
+        if is_folder(place / CURATED_FOLDER):
             base = f"{base}/{CURATED_FOLDER}"
-        elif filesystem.exists(f"{base}/{COUNTS_FILE}"):
+        elif is_file(place / COUNTS_FILE):
             raise UsageError(f"{folder}: holds counts, not pairs")
     strict = {"on_error": "raise"} if isinstance(filesystem, LocalFileSystem) else {}
     try:
-        names = filesystem.find(base, **strict)
+        names = _with_infos(filesystem, filesystem.find, base, **strict)
     except OSError as error:  # a folder in it that may not be read
         raise InputError(folder, f"can't be looked through: {first_line(error)}") from error
-    return [name for name in names if known(name) and not _is_hidden(name[len(base) :])]
+    return {
+        name: info
+        for name, info in names.items()
+        if known(name) and not _is_hidden(name[len(base) :])
+    }
+
+
+def _place_in(filesystem: Any, path: str) -> Place | None:
+    """A folder as a run's output could be; None where runs write nothing."""
+    if isinstance(filesystem, LocalFileSystem):
+        return Path(path)
+    try:
+        return place_of(filesystem.unstrip_protocol(path))
+    except UsageError:
+        return None
 
 
 def _is_hidden(path: str) -> bool:
@@ -309,20 +301,23 @@ def _is_hidden(path: str) -> bool:
 
 def _refuse_incomplete(paths: Iterable[str]) -> None:
     """Refuse what a run has left that is at work, or was cut off."""
-    for folder in {os.path.dirname(path) for path in paths if "://" not in path}:  # noqa: PTH120
-        place = Path(folder)
+    for folder in {path.rpartition("/")[0] for path in paths}:
+        try:
+            place = place_of(folder)
+        except UsageError:  # runs write nothing there
+            continue
         out = place.parent if place.name == CURATED_FOLDER else place
-        if (out / WORK).is_dir() and not (out / MANIFEST).exists():
+        if is_folder(out / WORK) and not is_file(out / MANIFEST):
             raise UsageError(f"{out}: its run is not complete: the same command finishes it")
 
 
-def _input_file(path: str) -> InputFile:
+def _input_file(path: str, info: Info) -> InputFile:
     try:
         path.encode()
-        identity, size = identity_of(path)
+        identity, size = identity_of(path) if info is None else _identity_in(info)
     except UnicodeEncodeError as error:
         raise InputError(path, "its name is no UTF-8") from error
-    except OSError as error:  # it went away since it was listed
+    except storage_errors(locate(path)[0]) as error:  # it went away since it was listed
         raise InputError(path, f"can't be looked at: {first_line(error)}") from error
     return InputFile(path, identity, format_of(path) or "parquet", size=size)
 
@@ -356,22 +351,35 @@ def _refuse_mixture(files: Sequence[InputFile]) -> None:
     raise UsageError(f"the pool mixes formats: {told}: name the files of one, as 'pool/*.csv'")
 
 
-def _refuse_inside(out: Path, one: str, path: str) -> None:
+def _refuse_inside(out: Place, one: str, path: str) -> None:
     """Refuse outputs where this source would look for inputs, whether they are there or not."""
+    place = _absolute(out)
     if any(char in path for char in "*?[") and not os.path.exists(path):  # noqa: PTH110 - never raises
         fixed = _fixed_part(path)
-        pattern = re.compile(glob_translate(os.path.realpath(fixed) + path[len(fixed) :]))
-        place = out.resolve()
+        begin = os.path.realpath(fixed) if isinstance(out, Path) else fixed
+        pattern = re.compile(glob_translate(begin + path[len(fixed) :]))
         made = (place / "x.parquet", place / CURATED_FOLDER / "x.parquet")
         inside = any(pattern.fullmatch(str(p)) for p in (*made, place, *place.parents))
+    elif isinstance(out, Path):
+        inside = Path(path).is_dir() and place.is_relative_to(Path(path).resolve())
     else:
-        inside = Path(path).is_dir() and out.resolve().is_relative_to(Path(path).resolve())
+        inside = format_of(path) is None and place.is_relative_to(path.rstrip("/"))
     if inside:
         raise UsageError(f"the output folder {out} lies in the pool's folder {one}")
 
 
-def _refuse_held(out: Path, paths: Iterable[str]) -> None:
+def _absolute(place: Place) -> PurePath:
+    """A place without its protocol, by its true path, to be compared with others."""
+    return place.resolve() if isinstance(place, Path) else PurePosixPath(place.path)
+
+
+def _refuse_held(out: Place, paths: Iterable[str]) -> None:
     """Refuse inputs that lie where the outputs would."""
     for path in paths:
-        if "://" not in path and Path(path).resolve().is_relative_to(out.resolve()):
+        filesystem, name = locate(path)
+        local = isinstance(filesystem, LocalFileSystem)
+        if local != isinstance(out, Path):
+            continue
+        place = Path(name).resolve() if local else PurePosixPath(name)
+        if place.is_relative_to(_absolute(out)):
             raise UsageError(f"the output folder {out} holds files of the pool: {path}")

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from metacurate.engine.progress import Progress
 from metacurate.engine.run import CorruptInputError
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
-from metacurate.engine.storage import write_atomically
+from metacurate.engine.storage import Place, list_folder, place_of, write_atomically
+from metacurate.engine.work import Engine
 from metacurate.engine.workspace import OnError, open_workspace
 from metacurate.errors import InputError, UsageError, first_line
 from metacurate.pool.convert import read_tables
@@ -53,7 +54,7 @@ class PackStage(Stage):
             for first in range(0, max(1, rows), self.rows_per_shard)
         ]
 
-    def task(self, outputs: Path, watch: Watch) -> "PackTask":
+    def task(self, outputs: Place, watch: Watch) -> "PackTask":
         """Begin to write into the folder `outputs`."""
         return PackTask(self, outputs, watch)
 
@@ -61,7 +62,7 @@ class PackStage(Stage):
 class PackTask(Task):
     """Writes shards, one after another, in bounded memory."""
 
-    def __init__(self, stage: PackStage, outputs: Path, watch: Watch) -> None:
+    def __init__(self, stage: PackStage, outputs: Place, watch: Watch) -> None:
         """Prepare to write."""
         self._stage = stage
         self._outputs = outputs
@@ -112,10 +113,11 @@ class PackTask(Task):
 
 def pack(
     source: Source,
-    out: str | Path,
+    out: str | Place,
     *,
     rows_per_shard: int = ROWS_PER_SHARD,
     columns: Sequence[str] | None = None,
+    engine: Engine | None = None,
     workers: int | None = None,
     on_error: OnError = "fail",
     progress: Progress | None = None,
@@ -127,7 +129,8 @@ def pack(
         out: folder for the shards.
         rows_per_shard: rows of each, but of the last.
         columns: names of the columns of CSV and TSV files without a header.
-        workers: number of threads; all cores without it.
+        engine: what runs it: this machine without it, a `RayEngine` or `SlurmEngine`.
+        workers: number of tasks at once; as many as there is room for without it.
         on_error: ``fail`` when a file is corrupt, or ``skip`` it. A row that can't be read, of a
             text format, is kept as one of nulls, so that it stays accounted for.
         progress: told of rows that are done.
@@ -141,7 +144,7 @@ def pack(
     """
     if rows_per_shard < 1:
         raise UsageError(f"{rows_per_shard} rows per shard are too few: at least 1 is needed")
-    folder = Path(out)
+    folder = place_of(out)
     inputs = find_files(source, folder)
     configuration = {
         "command": "pack",
@@ -150,8 +153,9 @@ def pack(
         "rows_per_shard": rows_per_shard,
     }
     with open_workspace(
-        folder, configuration, workers=workers, on_error=on_error, progress=progress, shards=None
-    ) as space:
+        folder, configuration, engine=engine, workers=workers, on_error=on_error,
+        progress=progress, shards=None,
+    ) as space:  # fmt: skip
         if inputs[0].format != "parquet":
             space.claim()  # before the conversion, which takes its time
         files = read_tables(space, inputs, columns, None)
@@ -168,6 +172,7 @@ def pack(
             good = [file for file in good if file.path not in bad]
             if not good:
                 raise CorruptInputError(stage.name, outcome.errors)
+        entries = list_folder(folder)
         summary = {
             "files_read": len(good),
             "files_skipped": len(files) - len(good),
@@ -175,7 +180,7 @@ def pack(
             "shards": len(outcome.records),
             "resumed_shards": outcome.resumed,
             "bytes": sum(
-                (folder / record.output).stat().st_size
+                entries[record.output].size
                 for record in outcome.records
                 if record.output is not None
             ),

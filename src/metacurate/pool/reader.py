@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-import fsspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -14,11 +13,12 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 
 from metacurate.engine.stage import Unit, Watch
-from metacurate.errors import InputError, first_line
+from metacurate.engine.storage import does_not_answer, locate, storage_errors
+from metacurate.errors import InputError, StorageError, first_line
 from metacurate.matching.matcher import string_arrays
 from metacurate.pool.blocks import conform
 from metacurate.pool.files import refuse_changed
-from metacurate.pool.tables import Pool, open_parquet
+from metacurate.pool.tables import Pool, open_parquet, open_remote
 
 BATCH_ROWS = 32_768
 BATCH_BYTES = 16 << 20  # or fewer rows, where they are wide
@@ -99,10 +99,12 @@ class Reader:
 
         Raises:
             InputError: when the file is broken, or changes meanwhile.
+            StorageError: when its store does not answer.
             StoppedError: when the run is to end.
         """
         self.filtered = self.left = 0
         row, stop = unit.first_row, unit.first_row + unit.rows
+        errors: tuple[type[Exception], ...] = storage_errors(locate(unit.source)[0])
         try:
             if self._at != (unit.source, unit.first_row):
                 self._open(unit)
@@ -119,8 +121,10 @@ class Reader:
             if pool_file.table == pool_file.path:  # else the conversion has seen to it
                 refuse_changed(pool_file.path, pool_file.file.identity)
             self._at = (unit.source, stop)
-        except (pa.ArrowException, OSError, StopIteration) as error:
+        except (pa.ArrowException, *errors, StopIteration) as error:
             self._at = None
+            if does_not_answer(unit.source, error):
+                raise StorageError(unit.source, error) from error
             reason = first_line(error) or "it ends before its last row"
             raise InputError(unit.source, f"can't be read: {reason}") from error
         except BaseException:
@@ -335,7 +339,7 @@ def _passing_groups(path: str, selection: pc.Expression) -> set[int]:
     """Row groups that may hold rows which pass, as the footer's statistics tell."""
     remote = "://" in path
     fragment = ds.ParquetFileFormat().make_fragment(
-        fsspec.open(path).open() if remote else path,
+        open_remote(path) if remote else path,
         None if remote else pa.fs.LocalFileSystem(),
     )
     return {group.id for group in fragment.subset(filter=selection).row_groups}

@@ -8,9 +8,9 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 
+from metacurate.engine.storage import locate
 from metacurate.errors import first_line
 
 BUFFER = 1 << 18  # bytes of content that are read at a time, for the sake of small reads
@@ -69,8 +69,11 @@ def open_stream(path: str, *, by_content: bool = False) -> pa.NativeFile:
     Raises:
         OSError: when the file can't be opened.
     """
-    remote = fsspec.open(path).open() if "://" in path else None
-    stream = pa.OSFile(path) if remote is None else pa.PythonFile(remote, mode="r")
+    if "://" in path:
+        filesystem, name = locate(path)
+        stream = pa.PythonFile(filesystem.open(name, "rb"), mode="r")
+    else:
+        stream = pa.OSFile(path)
     kind = KINDS.get(path.lower()[path.rfind(".") :])
     if kind is None and not by_content:
         return stream
@@ -132,6 +135,8 @@ class _Decompressed(io.RawIOBase):
             of_data = "ZSTD", "Truncated", "Invalid data stream"  # and not of the storage
             if any(part in message for part in of_data):
                 raise DamagedError(self._reason(message)) from error
+            if error.errno is not None:
+                raise
             raise OSError(message) from error
         return content
 

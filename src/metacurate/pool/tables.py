@@ -4,18 +4,19 @@ import hashlib
 import logging
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any, Literal, NoReturn
 
-import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from metacurate.engine.stage import Unit
-from metacurate.errors import InputError, MetacurateError, UsageError, first_line
+from metacurate.engine.storage import does_not_answer, locate, storage_errors
+from metacurate.errors import InputError, MetacurateError, StorageError, UsageError, first_line
 from metacurate.pool.files import InputFile
 from metacurate.pool.where import Where
 from metacurate.schema import CURATED, is_text
@@ -23,6 +24,8 @@ from metacurate.schema import CURATED, is_text
 log = logging.getLogger(__name__)
 
 UNIT_ROWS = 131_072
+REMOTE_BUFFER = 8 << 20  # bytes of a column that are asked for at once: a request takes its time
+FOOTERS_AT_ONCE = 32  # for the same reason
 UNIT_BYTES = 64 << 20  # or fewer rows, where they are wide
 ROUND = b"metacurate.round"  # in a curated file's metadata: the round that drew it
 TAR_ID = "__id__"  # of samples in tars: the tar's name, and the key
@@ -255,8 +258,18 @@ def open_parquet(path: str) -> pq.ParquetFile:
         path: path or URI.
     """
     if "://" in path:
-        return pq.ParquetFile(fsspec.open(path).open(), pre_buffer=False, buffer_size=1 << 20)
+        return pq.ParquetFile(open_remote(path), pre_buffer=False, buffer_size=REMOTE_BUFFER)
     return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
+
+
+def open_remote(path: str) -> Any:
+    """Open a file of a store so that only those ranges are fetched that are asked for.
+
+    Args:
+        path: URI.
+    """
+    filesystem, name = locate(path)
+    return filesystem.open(name, "rb", cache_type="none")
 
 
 def read_footer(
@@ -272,6 +285,9 @@ def read_footer(
 
     Returns:
         Its rows and columns; or why it can't be read.
+
+    Raises:
+        StorageError: when its store does not answer.
     """
     path = table or file.path
     if problem is None and file.size == 0:
@@ -285,8 +301,30 @@ def read_footer(
             opened.metadata.row_group(i).total_byte_size for i in range(opened.num_row_groups)
         )
         return PoolFile(file, path, groups, opened.schema_arrow, None, size, conversion)
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (pa.ArrowException, *storage_errors(locate(path)[0]), ValueError) as error:
+        if does_not_answer(path, error):
+            raise StorageError(path, error) from error
         return PoolFile(file, path, (), None, f"not a whole Parquet file: {first_line(error)}")
+
+
+def read_footers(files: Sequence[InputFile]) -> list[PoolFile]:
+    """Read what Parquet files tell of themselves; from a store, many at once.
+
+    Args:
+        files: of a pool.
+
+    Raises:
+        StorageError: when their store does not answer.
+    """
+    with ThreadPoolExecutor(FOOTERS_AT_ONCE) as threads:
+        found = list(threads.map(read_footer, files))
+    known: dict[pa.Schema, pa.Schema] = {}  # a pool of many files is sent to workers
+    return [
+        replace(file, schema=known.setdefault(file.schema, file.schema))
+        if file.schema is not None
+        else file
+        for file in found
+    ]
 
 
 def _find_column(files: Sequence[PoolFile], names: Sequence[str], what: str) -> str:

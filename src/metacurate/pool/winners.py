@@ -4,6 +4,7 @@ Rows do not move: tasks leave keys sorted, winners are found in one range of key
 and what comes back is a byte for each row of the pool.
 """
 
+import io
 import json
 from collections import deque
 from collections.abc import Sequence
@@ -18,7 +19,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from metacurate.engine.stage import Task, Unit
-from metacurate.engine.storage import read_arrow, write_atomically
+from metacurate.engine.storage import (
+    LocalCopies,
+    Place,
+    list_folder,
+    reaching,
+    read_arrow,
+    remove,
+    write_atomically,
+)
 from metacurate.hashing.pairs import Hashes, hash_columns
 from metacurate.matching.matcher import without_nulls
 from metacurate.pool.reader import Positions
@@ -29,6 +38,7 @@ KEY_SEEDS = (0, 1)  # of the two halves of a key
 PARTITION_ROWS = 4_000_000  # so many keys, or a quarter more, are sorted at once
 RECORD_BYTES = 8 << 20  # of keys, after which a task is recorded: small, so that it is mapped
 WRITE_BYTES = 1 << 24
+READ_ROWS = 1 << 24
 
 FREE, LOST, HELD = range(3)  # fates: nothing speaks against the row, or another row, or pool
 
@@ -56,12 +66,12 @@ class Fates:
     """What was decided about the rows of a pool.
 
     Attributes:
-        pool: whose rows. values: uint8[rows of the pool].
+        pool: whose rows. place: a .npy file, uint8[rows of the pool].
         key: names what the decision depends on, in hex.
     """
 
     pool: Pool
-    values: Bytes
+    place: Place
     key: str
 
     def of(self, source: str, positions: Positions) -> Bytes:
@@ -73,8 +83,28 @@ class Fates:
         Returns:
             uint8[rows].
         """
-        fates: Bytes = self.values[positions + self.pool.first_rows[source]]
-        return fates
+        if not len(positions):
+            return np.zeros(0, np.uint8)
+        start, stop = int(positions.min()), int(positions.max()) + 1
+        first = self.pool.first_rows[source]
+        return self._read(first + start, first + stop)[positions - start]
+
+    def count(self) -> int:
+        """Number of rows that are left out."""
+        rows = self.pool.rows
+        return sum(
+            int(np.count_nonzero(self._read(start, min(rows, start + READ_ROWS))))
+            for start in range(0, rows, READ_ROWS)
+        )
+
+    def _read(self, start: int, stop: int) -> Bytes:
+        """The fates of rows, counted through over all files; workers elsewhere read them, too."""
+        if isinstance(self.place, Path):
+            return np.load(self.place, mmap_mode="r")[start:stop]  # type: ignore[no-any-return]
+        skip = len(_header(self.pool.rows))
+        with reaching(self.place):
+            content = self.place.fs.cat_file(self.place.path, skip + start, skip + stop)
+        return np.frombuffer(content, np.uint8)
 
     def holds(self, source: str, positions: Positions) -> npt.NDArray[np.bool_]:
         """Which rows are left out; see `metacurate.pool.reader.Left`."""
@@ -146,7 +176,7 @@ class KeyTask(Task):
 
 
 def decide(
-    folder: Path, key: str, pool: Pool, keys: Sequence[Path], elsewhere: Sequence[Path] = ()
+    folder: Place, key: str, pool: Pool, keys: Sequence[Place], elsewhere: Sequence[Place] = ()
 ) -> Fates:
     """Decide which row of each key stays, or take what was decided before.
 
@@ -162,21 +192,16 @@ def decide(
     Returns:
         The fates of all rows.
     """
-    path = folder / f"fates-{key[:16]}.npy"
-    if not _is_whole(path, pool.rows):
-        for stale in folder.glob("fates-*.npy"):
-            stale.unlink()
-        write_atomically(path, lambda temporary: write_fates(temporary, pool, keys, elsewhere))
-    return Fates(pool, np.load(path, mmap_mode="r"), key)
-
-
-def _is_whole(path: Path, rows: int) -> bool:
-    """Whether the file is there, and not what a machine left that lost its power."""
-    try:
-        found: Bytes = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
-        return False
-    return len(found) == rows
+    name = f"fates-{key[:16]}.npy"
+    there = list_folder(folder)
+    size = len(_header(pool.rows)) + pool.rows  # less of it is what a loss of power leaves
+    if name not in there or there[name].size != size:
+        remove(folder / old for old in there if old.startswith("fates-"))
+        here, others = LocalCopies(keys), LocalCopies(elsewhere)
+        write_atomically(
+            folder / name, lambda path: write_fates(path, pool, here.paths, others.paths)
+        )
+    return Fates(pool, folder / name, key)
 
 
 def write_fates(
@@ -297,12 +322,20 @@ def _gather(carried: Columns, ranges: Sequence[_Range]) -> Columns:
 
 def _map_zeros(path: Path, size: int) -> Any:
     """Map uint8[size] in a .npy file, all of it written: a full disk would kill a sparse one."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": (size,)}
     with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
+        file.write(_header(size))
         for start in range(0, size, WRITE_BYTES):
             file.write(bytes(min(WRITE_BYTES, size - start)))
     return np.load(path, mmap_mode="r+")
+
+
+def _header(size: int) -> bytes:
+    """How a .npy file of uint8[size] begins."""
+    content = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        content, {"descr": "|u1", "fortran_order": False, "shape": (size,)}
+    )
+    return content.getvalue()
 
 
 def judge(high: Hashes, low: Hashes, ranks: Sequence[Hashes], rows: Positions) -> Bytes:

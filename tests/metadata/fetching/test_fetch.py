@@ -23,8 +23,8 @@ from typer.testing import CliRunner
 
 import metacurate
 from metacurate.cli.fetch import fetch
+from metacurate.engine.lock import lock
 from metacurate.engine.manifest import work_folder
-from metacurate.engine.storage import lock
 from metacurate.errors import MetacurateError, UsageError
 from metacurate.http.failures import UnreachableError
 from metacurate.metadata.fetching import sources

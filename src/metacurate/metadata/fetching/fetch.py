@@ -123,9 +123,10 @@ def fetch_sources(
         MetacurateError: when requests is not installed, the files would not fit on the disk,
             another run is at work on the folder, or it can't be written.
     """
+    from metacurate.engine.lock import lock
     from metacurate.engine.manifest import work_folder
     from metacurate.engine.progress import Silent
-    from metacurate.engine.storage import drop_temporaries, lock
+    from metacurate.engine.storage import drop_temporaries
 
     out, names = Path(out), _known(names)
     selection = select(language, days, dump_date, mirrors)

@@ -9,13 +9,13 @@ import ipaddress
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from metacurate.errors import InputError, UsageError, first_line
+from metacurate.engine.storage import Place, read_bytes
+from metacurate.errors import InputError, MetacurateError, UsageError, first_line
 from metacurate.matching.matcher import Matcher
 from metacurate.metadata.metadata import Metadata
 from metacurate.pool.web.links import UID_DIGITS, host_of, uid_of
@@ -131,7 +131,7 @@ class Words:
         return blocked
 
 
-def read_list(path: Path) -> list[str]:
+def read_list(path: Place) -> list[str]:
     """Read a list: lines without white space around them, without comments and empty ones.
 
     A comment begins with "#" and a space, or with "#" at the end of a line. What else begins with
@@ -144,10 +144,10 @@ def read_list(path: Path) -> list[str]:
         InputError: when it can't be read, is no UTF-8, or is empty.
     """
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(str(path), "is no UTF-8") from error
-    except OSError as error:
+    except (OSError, MetacurateError) as error:
         raise InputError(str(path), f"can't be read: {first_line(error)}") from error
     lines = (COMMENT.sub("", line).strip() for line in text.splitlines())
     found = [line for line in lines if line]

@@ -11,6 +11,7 @@ import fsspec.config
 import numpy as np
 from fsspec.implementations.local import LocalFileSystem
 
+from metacurate.engine.storage import Place, locate, storage_errors
 from metacurate.errors import InputError, UsageError, first_line
 from metacurate.hashing.pairs import hash_pairs
 from metacurate.http.client import content_length
@@ -20,8 +21,6 @@ from metacurate.pool.files import (
     identity_of,
     list_files,
     list_sources,
-    locate,
-    storage_errors,
 )
 from metacurate.pool.streams import open_stream
 from metacurate.pool.web.nearby import PATIENCE, Patience, is_url, local_copy
@@ -174,7 +173,7 @@ def _crawled(path: str) -> ArchiveFile:
 
 
 def list_archives(
-    source: Source, out: Path | None = None, *, patience: Patience = PATIENCE
+    source: Source, out: Place | None = None, *, patience: Patience = PATIENCE
 ) -> list[ArchiveFile]:
     """The archives that arguments name.
 

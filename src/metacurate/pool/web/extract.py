@@ -3,12 +3,12 @@
 import hashlib
 from collections import Counter
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Final
 
 from metacurate.engine.progress import Progress
 from metacurate.engine.run import Outcome
-from metacurate.engine.storage import read_arrow
+from metacurate.engine.storage import Place, arrow_tables, place_of, read_bytes
+from metacurate.engine.work import Engine
 from metacurate.engine.workspace import POOL_SHARDS_FILE, OnError, open_workspace
 from metacurate.errors import InputError, UsageError, first_line
 from metacurate.metadata.metadata import Metadata
@@ -33,7 +33,7 @@ LOST_PAGES: Final = (TOO_LONG, BROKE, TOO_LARGE, UNDECODABLE)
 
 def extract(
     source: Source | None,
-    out: str | Path,
+    out: str | Place,
     *,
     crawl: str | None = None,
     kind: ArchiveKind = "wat",
@@ -42,6 +42,7 @@ def extract(
     paths_root: str = PATHS_ROOT,
     wanted: Wanted | None = None,
     page_seconds: float = SECONDS,
+    engine: Engine | None = None,
     workers: int | None = None,
     on_error: OnError = "fail",
     progress: Progress | None = None,
@@ -61,7 +62,8 @@ def extract(
         paths_root: where a crawl's listing, and what it lists, is: URL, URI or folder.
         wanted: what rows must be like; all texts of any length up to 10,000 without it.
         page_seconds: for a page of a WARC file, at most; one that takes longer is left out.
-        workers: number of processes; all cores without it.
+        engine: what runs it: this machine without it, a `RayEngine` or `SlurmEngine`.
+        workers: number of tasks at once; as many as there is room for without it.
         on_error: ``fail`` when an archive is damaged, after all others are done, or ``skip``.
         progress: told of bytes that are read.
 
@@ -76,7 +78,7 @@ def extract(
             read of them is in the pool.
         MetacurateError: when the folder can't be written.
     """
-    folder = Path(out)
+    folder = place_of(out)
     wanted = wanted or Wanted()
     wanted.check()
     if (source is None) == (crawl is None):
@@ -96,6 +98,7 @@ def extract(
     with open_workspace(
         folder,
         configuration,
+        engine=engine,
         workers=workers,
         on_error=on_error,
         progress=progress,
@@ -120,12 +123,12 @@ def _digests(wanted: Wanted) -> dict[str, str]:
     """What the files are that a pool depends on, besides its archives."""
     digests = {"language_model": model_digest()}
     if wanted.metadata is not None:
-        digests["metadata"] = Metadata.read(Path(wanted.metadata)).digest
+        digests["metadata"] = Metadata.read(wanted.metadata).digest
     for name in LISTS:
         found = hashlib.sha256()
         for path in getattr(wanted, name):
             try:
-                found.update(hashlib.sha256(Path(path).read_bytes()).digest())
+                found.update(hashlib.sha256(read_bytes(place_of(path))).digest())
             except OSError as error:
                 raise InputError(path, f"can't be read: {first_line(error)}") from error
         if getattr(wanted, name):
@@ -135,8 +138,7 @@ def _digests(wanted: Wanted) -> dict[str, str]:
 
 def _summary(outcome: Outcome) -> dict[str, Any]:
     counts: Counter[str] = Counter()
-    for path in outcome.partials:
-        table = read_arrow(path)
+    for table in arrow_tables(outcome.partials):
         counts.update(
             dict(zip(*(table[name].to_pylist() for name in ("name", "count")), strict=True))
         )

@@ -14,12 +14,11 @@ from fsspec.implementations.local import LocalFileSystem
 from urllib3.exceptions import ProtocolError
 
 from metacurate.engine.stage import StoppedError, Watch
-from metacurate.engine.storage import make_folder
+from metacurate.engine.storage import locate, make_folder, storage_errors
 from metacurate.errors import InputError, MetacurateError, UsageError, first_line
 from metacurate.http.client import BUSY, Client
 from metacurate.http.download import Part, complete
 from metacurate.http.failures import MissingError, TransientError
-from metacurate.pool.files import locate, storage_errors
 
 THROTTLING = frozenset({"data.commoncrawl.org"})  # hosts that answer 403 to who asks too fast
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})

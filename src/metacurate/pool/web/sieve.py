@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, TypeVar
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from metacurate.engine.storage import place_of
 from metacurate.errors import UsageError
 from metacurate.matching.matcher import Matcher
 from metacurate.matching.spacing import Mode
@@ -100,7 +100,7 @@ class Sieve:
         self._words = _read_lists(Words, wanted.block_words)
         self._matcher = None
         if wanted.metadata is not None:
-            self._matcher = Matcher(Metadata.read(Path(wanted.metadata)), wanted.mode)
+            self._matcher = Matcher(Metadata.read(wanted.metadata), wanted.mode)
         self._identifier = Identifier()
 
     def sift(self, harvest: Harvest, archive: str, counts: Counter[str]) -> pa.Table:
@@ -186,7 +186,7 @@ List = TypeVar("List", Domains, UrlHashes, Words)
 def _read_lists(kind: Callable[[list[str]], List], paths: Sequence[str]) -> list[List]:
     found = []
     for path in paths:
-        lines = read_list(Path(path))
+        lines = read_list(place_of(path))
         try:
             found.append(kind(lines))
         except UsageError as error:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
-from metacurate.engine.storage import write_atomically
+from metacurate.engine.storage import Place, scratch, write_atomically
 from metacurate.engine.workspace import versions
 from metacurate.errors import InputError, first_line
 from metacurate.pool.files import refuse_changed
@@ -76,7 +76,7 @@ class ExtractStage(Stage):
             for file in self.archives
         ]
 
-    def task(self, outputs: Path, watch: Watch) -> "ExtractTask":
+    def task(self, outputs: Place, watch: Watch) -> "ExtractTask":
         """Begin to extract into the folder `outputs`."""
         return ExtractTask(self, outputs, watch)
 
@@ -84,7 +84,7 @@ class ExtractStage(Stage):
 class ExtractTask(Task):
     """Reads archives, one after another, in bounded memory."""
 
-    def __init__(self, stage: ExtractStage, outputs: Path, watch: Watch) -> None:
+    def __init__(self, stage: ExtractStage, outputs: Place, watch: Watch) -> None:
         """Prepare to read."""
         self._outputs = outputs
         self._watch = watch
@@ -103,7 +103,7 @@ class ExtractTask(Task):
         began = time.monotonic()
         output = f"{unit.name}.parquet"
         found = _Found(unit)
-        with local_copy(unit.source, self._outputs, self._watch) as path:
+        with local_copy(unit.source, scratch(self._outputs), self._watch) as path:
             write_atomically(
                 self._outputs / output,
                 lambda target: _write(target, self._tables(unit, path, found)),
@@ -151,7 +151,7 @@ class ExtractTask(Task):
         size = 0
 
         records: Iterator[RawPage | WatRecord | Lost] = read_records(
-            path, self._outputs, take, found.damage, advance
+            path, scratch(self._outputs), take, found.damage, advance
         )
         try:
             for record in records:

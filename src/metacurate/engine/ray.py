@@ -1,0 +1,272 @@
+"""The engine for Ray clusters, of machines that share nothing but the storage."""
+
+import logging
+import os
+import socket
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from metacurate.engine.manifest import PLAN
+from metacurate.engine.work import TRIES, Advance, Made, Units, Work, check_workers
+from metacurate.errors import MetacurateError, first_line
+
+IN_FLIGHT = 2  # tasks for each slot: the next one waits where the last one ends
+POLL = 0.5  # seconds between two looks at how far tasks are, and between two reports of a task
+GRACE = 5.0  # seconds that tasks have for ending by themselves
+KILLS = f"workers died {TRIES} times while they were at work on it alone"
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent anywhere
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+log = logging.getLogger(__name__)
+
+
+class RayEngine:
+    """Tasks of a Ray cluster: one that is there, or one that is started on this machine.
+
+    Attributes:
+        address: of the cluster; None for RAY_ADDRESS or, without it, a cluster of this machine.
+    """
+
+    name: ClassVar[str] = "ray"
+
+    def __init__(self, address: str | None = None) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            address: as `ray.init` takes it: host:port, ``auto``, or ray://host:port.
+        """
+        self.address = address
+
+    def slots(self, workers: int | None) -> int:
+        """As many as asked for; else all cores of the cluster.
+
+        Args:
+            workers: number of tasks at once.
+
+        Raises:
+            UsageError: for fewer than one.
+            MetacurateError: when Ray is not installed, or no cluster answers.
+        """
+        if workers is not None:
+            check_workers(workers)
+        ray = _connect(self.address)
+        cores = int(ray.cluster_resources().get("CPU", 0))
+        if workers is None and not cores:
+            raise MetacurateError("the Ray cluster has no cores")
+        return cores if workers is None else workers
+
+    def map(
+        self, work: Work, tasks: Sequence[Units], slots: int, advance: Advance
+    ) -> Iterator[Made]:
+        """Have all tasks worked on; see `metacurate.engine.work.Engine`.
+
+        What all tasks need goes into the object store once, and from there once to each machine,
+        where tasks read its arrays without copying them. Ray runs a task again whose worker or
+        machine dies; where that does not help, its units are tried one by one.
+        """
+        ray = _connect(self.address)
+        cores = int(ray.cluster_resources().get("CPU", 0))
+        most = slots if slots < cores else IN_FLIGHT * slots
+        waiting = deque(tuple(task) for task in tasks)
+        flight = _Flight(ray, work, advance)
+        try:
+            while waiting or flight.running:
+                while waiting and len(flight.running) < most:
+                    flight.start(waiting.popleft())
+                for units, made in flight.wait():
+                    if made is not None:
+                        yield made
+                    elif len(units) > 1:
+                        log.warning("workers died: %d units are tried one by one", len(units))
+                        waiting.extend((unit,) for unit in units)
+                    else:
+                        advance(units[0].work)
+                        yield work.give_up(units[0], KILLS)
+        finally:
+            flight.end()
+
+
+class _Flight:
+    """The tasks that are in Ray's hands."""
+
+    def __init__(self, ray: Any, work: Work, advance: Advance) -> None:
+        here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+            ray.get_runtime_context().get_node_id(), soft=True
+        )
+        self._ray = ray
+        self._advance = advance
+        self._work = ray.put(work)
+        self._tracker = (
+            ray.remote(_Tracker)
+            .options(num_cpus=0, max_restarts=-1, scheduling_strategy=here)
+            .remote()
+        )
+        self._run = ray.remote(_run).options(num_cpus=1, max_retries=TRIES - 1)
+        self._number = 0
+        self._done: dict[int, int] = {}  # work of each task, as far as it was told
+        self.running: dict[Any, tuple[int, Units]] = {}
+
+    def start(self, units: Units) -> None:
+        """Hand a task to Ray."""
+        reference = self._run.remote([self._work], units, self._number, self._tracker)
+        self.running[reference] = self._number, units
+        self._done[self._number] = 0
+        self._number += 1
+
+    def wait(self) -> Iterator[tuple[Units, Made | None]]:
+        """Wait a moment for tasks to end.
+
+        Yields:
+            Units of each that has ended, and what was recorded; None where its workers died.
+
+        Raises:
+            MetacurateError: what a task raised; or any other error of its.
+        """
+        ended, _ = self._ray.wait(list(self.running), num_returns=1, timeout=POLL)
+        if ended:  # and what else has ended by now
+            ended, _ = self._ray.wait(list(self.running), num_returns=len(self.running), timeout=0)
+        else:
+            self._tell()
+        for reference in ended:
+            number, units = self.running.pop(reference)
+            told = self._done.pop(number)
+            try:
+                made: Made = self._ray.get(reference)
+            except self._ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+            except self._ray.exceptions.RayError as error:
+                log.debug("a task of %d units: %s", len(units), error)
+                self._advance(-told)
+                yield units, None
+            else:
+                self._advance(sum(unit.work for unit in units) - told)
+                yield units, made
+
+    def _tell(self) -> None:
+        """Ask how far tasks are."""
+        try:
+            found = self._ray.get(self._tracker.read.remote(), timeout=GRACE)
+        except self._ray.exceptions.RayError:  # it is starting again, as its machine died
+            return
+        for number, work in found.items():
+            if work > self._done.get(number, work):
+                self._advance(work - self._done[number])
+                self._done[number] = work
+
+    def end(self) -> None:
+        """Ask what is still running to end, then end it: what was recorded stays."""
+        if not self.running:
+            return
+        self._tracker.stop.remote()
+        _, late = self._ray.wait(list(self.running), num_returns=len(self.running), timeout=GRACE)
+        for reference in late:
+            self._ray.cancel(reference, force=True)
+
+
+class _Tracker:
+    """Lives in the cluster: hears how far tasks are, and tells them when to end."""
+
+    def __init__(self) -> None:
+        self._done: dict[int, int] = {}
+        self._stopped = False
+
+    def report(self, number: int, work: int) -> bool:
+        """Take in how much a task has done; returns whether it is to end."""
+        self._done[number] = work
+        return self._stopped
+
+    def read(self) -> dict[int, int]:
+        """What was reported since the last call."""
+        found, self._done = self._done, {}
+        return found
+
+    def stop(self) -> None:
+        """Have all tasks end."""
+        self._stopped = True
+
+
+class _Reports:
+    """Tells the tracker how far a task is, now and then; and whether the task is to end."""
+
+    def __init__(self, ray: Any, tracker: Any, number: int) -> None:
+        self._ray = ray
+        self._tracker = tracker
+        self._number = number
+        self._work = 0
+        self._next = time.monotonic() + POLL
+        self._answer: Any = None
+        self._stopped = False
+
+    def is_set(self) -> bool:
+        """Whether the run is to end."""
+        return self._stopped
+
+    def advance(self, work: int) -> None:
+        """Count work that is done."""
+        self._work += work
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + POLL
+        if self._answer is not None and self._ray.wait([self._answer], timeout=0)[0]:
+            try:
+                self._stopped = self._ray.get(self._answer)
+            except self._ray.exceptions.RayError:  # the tracker starts again elsewhere
+                self._answer = None
+        self._answer = self._tracker.report.remote(self._number, self._work)
+
+
+_loaded: dict[str, Work] = {}  # of a worker process: what it works for, read once
+
+
+def _run(box: Sequence[Any], units: Units, number: int, tracker: Any) -> Made:
+    """Work on a task, in a process of the cluster."""
+    import ray
+
+    (reference,) = box  # in a list Ray leaves it as it is: to load it for each task takes longer
+    key = reference.hex()
+    if key not in _loaded:
+        work: Work = ray.get(reference)
+        if isinstance(work.folder, Path) and not (work.folder / PLAN).exists():
+            raise MetacurateError(
+                f"the machine {socket.gethostname()} of the cluster does not see {work.folder}: "
+                "write to a disk that all machines share, or to object storage"
+            )
+        _loaded.clear()
+        _loaded[key] = work
+    reports = _Reports(ray, tracker, number)
+    return _loaded[key](units, reports, reports.advance)
+
+
+def _connect(address: str | None) -> Any:
+    """Ray, connected to a cluster.
+
+    Raises:
+        MetacurateError: when it is not installed, or no cluster answers.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+        import ray.util.scheduling_strategies
+    except ImportError as error:
+        raise MetacurateError('Ray is not installed: pip install "metacurate[ray]"') from error
+    if ray.is_initialized():
+        return ray
+    try:
+        ray.init(
+            address=address, include_dashboard=False, logging_level=logging.ERROR,
+            log_to_driver=False,
+        )  # fmt: skip
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        where = address or os.environ.get("RAY_ADDRESS") or "on this machine"
+        raise MetacurateError(f"no Ray cluster {where}: {first_line(error)}") from error
+    log.info(
+        "Ray: %d cores on %d machines",
+        ray.cluster_resources().get("CPU", 0), len([n for n in ray.nodes() if n["Alive"]]),
+    )  # fmt: skip
+    return ray

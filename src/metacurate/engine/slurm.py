@@ -1,0 +1,443 @@
+"""The engine for clusters under Slurm: an array of jobs, submitted through submitit.
+
+The process that submits may end: what jobs do is recorded beside the outputs, which jobs there
+are is noted in the output folder, and the next call with the same arguments goes on from both.
+"""
+
+import hashlib
+import json
+import logging
+import pickle
+import re
+import secrets
+import shutil
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, ClassVar
+
+from metacurate.engine.local import LocalEngine
+from metacurate.engine.manifest import read_records
+from metacurate.engine.stage import Unit, UnitRecord
+from metacurate.engine.storage import (
+    Place,
+    list_folder,
+    read_all,
+    remove,
+    write_atomically,
+    write_json,
+)
+from metacurate.engine.work import TRIES, Advance, Made, Units, Work, check_workers
+from metacurate.errors import MetacurateError, UsageError, first_line
+from metacurate.matching.cache import cache_folder
+
+JOBS = "jobs"  # folder of a run: which jobs were submitted
+LOGS = "slurm"  # folder of submitit's files
+FIRST_POLL, LAST_POLL = 1.0, 10.0  # seconds between two looks at the jobs
+UNANSWERED = 30  # looks in a row to which Slurm gives no answer
+SLOWING = 1.3  # from each look to the next
+JOBS_PER_SLOT = 4  # so that a job that is slow holds up little
+ACTIVE = frozenset({
+    "PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD",
+    "REQUEUE_FED", "RESIZING", "SIGNALING", "SPECIAL_EXIT", "STAGE_OUT", "STOPPED",
+})  # fmt: skip
+AGAIN = 16  # units of a job, at most, that takes up what another left
+CANCELLED = "CANCELLED"
+DEFAULT_ARRAY = 1000  # jobs, where the cluster does not tell its limit
+GONE = "GONE"  # what Slurm has forgotten
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SlurmEngine:
+    """Jobs of a Slurm cluster whose machines share the folder, or reach the object store.
+
+    Attributes:
+        partition: for the jobs; the cluster's own choice without it.
+        time: of a job, at most, as sbatch takes it.
+        mem: memory of a job, as sbatch takes it.
+        cpus: cores of a job: so many units at once.
+        array_parallelism: jobs at once, at most.
+    """
+
+    partition: str | None = None
+    time: str = "4:00:00"
+    mem: str = "8G"
+    cpus: int = 4
+    array_parallelism: int = 64
+    name: ClassVar[str] = "slurm"
+
+    def slots(self, workers: int | None) -> int:
+        """Cores of all jobs that run at once.
+
+        Args:
+            workers: None: jobs and their cores tell it.
+
+        Raises:
+            UsageError: for a number of workers, or of jobs or cores that can't be.
+            MetacurateError: when submitit or Slurm's commands are missing.
+        """
+        if workers is not None:
+            raise UsageError(
+                "--workers is for local and ray: jobs at once are --slurm-array-parallelism, and "
+                "units at once in a job --slurm-cpus"
+            )
+        try:
+            import submitit  # noqa: F401
+        except ImportError as error:
+            raise MetacurateError(
+                'jobs are submitted by submitit: pip install "metacurate[slurm]"'
+            ) from error
+        if shutil.which("sbatch") is None or shutil.which("squeue") is None:
+            raise MetacurateError("there is no sbatch or squeue here: is this a machine of Slurm?")
+        return check_workers(self.cpus) * check_workers(self.array_parallelism)
+
+    def map(
+        self, work: Work, tasks: Sequence[Units], slots: int, advance: Advance
+    ) -> Iterator[Made]:
+        """Have all tasks worked on; see `metacurate.engine.work.Engine`.
+
+        Jobs that an earlier call has submitted are waited for. What a job leaves when it dies is
+        submitted again, a task a job, then a unit a job: so a unit that kills its job is found.
+
+        Raises:
+            MetacurateError: also when jobs were cancelled, or those of another configuration
+                are still at work.
+        """
+        ledger = Ledger(work.folder.parent)
+        watch = _Jobs(self, work, ledger)
+        watch.adopt()
+        try:
+            yield from watch.finish(tasks, slots // self.cpus, advance)
+        except (KeyboardInterrupt, GeneratorExit):
+            if watch.arrays:
+                log.warning(
+                    "the jobs go on (scancel %s ends them); the same command waits for them again",
+                    " ".join(watch.arrays),
+                )
+            raise
+
+
+class Ledger:
+    """Which arrays of jobs a run has submitted, and the units of each job."""
+
+    def __init__(self, work: Place) -> None:
+        """Find it.
+
+        Args:
+            work: folder of a run's records.
+        """
+        self._folder = work / JOBS
+
+    def add(self, stage: str, array: str, jobs: Sequence[Units]) -> None:
+        """Note an array.
+
+        Args:
+            stage: name of the folder of the stage's records. array: its id. jobs: units of each.
+        """
+        names = [[unit.name for unit in job] for job in jobs]
+        write_json(self._folder / f"{array}.json", {"stage": stage, "units": names})
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """The arrays that are noted, by their ids: `stage`, and `units` of each job."""
+        names = sorted(name for name in list_folder(self._folder) if name.endswith(".json"))
+        contents = read_all([self._folder / name for name in names])
+        return {
+            name.removesuffix(".json"): json.loads(content)
+            for name, content in zip(names, contents, strict=True)
+        }
+
+    def forget(self, arrays: Iterable[str]) -> None:
+        """Drop arrays that are over.
+
+        Args:
+            arrays: their ids.
+        """
+        remove(self._folder / f"{array}.json" for array in arrays)
+
+
+def job_states(arrays: Iterable[str]) -> dict[tuple[str, int], str]:
+    """States of the jobs of some arrays, by array and number, as `squeue` tells them.
+
+    Args:
+        arrays: their ids. Jobs that Slurm has forgotten are left out.
+
+    Raises:
+        MetacurateError: when Slurm does not answer.
+    """
+    states: dict[tuple[str, int], str] = {}
+    for array in arrays:
+        done = _ask(
+            "squeue", "--noheader", "--array", "--states=all", f"--jobs={array}",
+            "--format=%F|%K|%T",
+        )  # fmt: skip
+        if done.returncode and "Invalid job id" not in done.stderr:
+            raise MetacurateError(f"squeue: {first_line(OSError(done.stderr)) or 'no answer'}")
+        for line in done.stdout.splitlines():
+            parent, number, state = line.split("|")
+            states[parent, int(number) if number.isdigit() else 0] = state
+    return states
+
+
+def read_jobs(out_work: Place) -> dict[str, Counter[str]]:
+    """How many jobs of each state a run has, by the name of its stage's folder.
+
+    Args:
+        out_work: folder of the run's records.
+
+    Returns:
+        Nothing where there are none; a state of UNKNOWN where Slurm can't be asked here.
+    """
+    found: dict[str, Counter[str]] = {}
+    for array, noted in Ledger(out_work).read().items():
+        states: Counter[str] = Counter()
+        try:
+            states.update(job_states([array]).values())
+        except (MetacurateError, OSError):
+            states["UNKNOWN"] += len(noted["units"])
+        found.setdefault(noted["stage"], Counter()).update(states)
+    return found
+
+
+class _Jobs:
+    """The jobs of a stage, as one call watches over them."""
+
+    def __init__(self, engine: SlurmEngine, work: Work, ledger: Ledger) -> None:
+        self._engine = engine
+        self._work = work
+        self._ledger = ledger
+        self._folder = _job_folder(work)
+        self._payload: tuple[Path, str] | None = None
+        self._seen: set[str] = set()  # files of records
+        self.arrays: dict[str, list[list[str]]] = {}  # names of units of each job, while it runs
+        self._tries: Counter[str] = Counter()
+        self._ended: set[tuple[str, int]] = set()
+        self._cancelled: list[str] = []
+        self._died = False
+
+    def adopt(self) -> None:
+        """Take over what an earlier call has submitted, and refuse what another stage has."""
+        over = []
+        for array, noted in self._ledger.read().items():
+            states = job_states([array])
+            if not any(state in ACTIVE for state in states.values()):
+                over.append(array)
+            elif noted["stage"] != self._work.folder.name:
+                raise MetacurateError(
+                    f"jobs of another configuration are still at work in this folder: wait for "
+                    f"them, or end them with: scancel {array}"
+                )
+            else:
+                self.arrays[array] = noted["units"]
+                log.info("%s: waiting for jobs %s of an earlier call", _stage(self._work), array)
+        self._ledger.forget(over)
+
+    def finish(self, tasks: Sequence[Units], parallel: int, advance: Advance) -> Iterator[Made]:
+        """Submit what no job has, and go on until all is recorded."""
+        waiting = {unit.name: unit for task in tasks for unit in task}
+        queued = set(chain.from_iterable(chain.from_iterable(self.arrays.values())))
+        free = [[unit for unit in task if unit.name not in queued] for task in tasks]
+        self._submit(_group([task for task in free if task], parallel * JOBS_PER_SLOT))
+        pause, silent = FIRST_POLL, 0
+        while waiting:
+            time.sleep(pause)
+            pause = min(LAST_POLL, pause * SLOWING)
+            try:
+                states = job_states(self.arrays)
+            except MetacurateError as error:
+                silent += 1
+                if silent == UNANSWERED:
+                    raise
+                log.info("%s; asking again", error)
+                continue
+            silent = 0
+            for path, records in self._new_records():
+                new = [record for record in records if record.unit in waiting]
+                for record in new:
+                    del waiting[record.unit]
+                if new:
+                    advance(sum(record.work for record in new))
+                    yield [(path, records)]
+            for unit, reason in self._look_after(states, waiting):
+                del waiting[unit.name]
+                advance(unit.work)
+                yield self._work.give_up(unit, reason)
+            if waiting and not self.arrays and self._cancelled:
+                raise MetacurateError(
+                    f"{len(self._cancelled)} jobs were cancelled ({self._cancelled[0]}, ...). What "
+                    "was finished stays: the same command submits the rest"
+                )
+        self._ledger.forget(self.arrays)
+        self.arrays.clear()
+        if not self._died:  # else there are logs to be read
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _new_records(self) -> Iterator[tuple[Place, list[UnitRecord]]]:
+        folder = self._work.folder
+        names = (name for name in list_folder(folder) if name.endswith(".json"))
+        paths = [folder / name for name in sorted(names) if name not in self._seen]
+        for path, content in zip(paths, read_all(paths), strict=True):
+            self._seen.add(path.name)
+            yield path, read_records(content)
+
+    def _look_after(
+        self, states: dict[tuple[str, int], str], waiting: Mapping[str, Unit]
+    ) -> list[tuple[Unit, str]]:
+        """Submit again what jobs left that have ended.
+
+        A job that did nothing costs its units a try; one that did some of its work does not.
+
+        Returns:
+            Units whose tries are used up, and why.
+        """
+        given_up: list[tuple[Unit, str]] = []
+        again: list[Sequence[Units]] = []
+        for array, jobs in list(self.arrays.items()):
+            for number, names in enumerate(jobs):
+                state = states.get((array, number), GONE)
+                left = [waiting[name] for name in names if name in waiting]
+                if not left or state in ACTIVE:
+                    continue
+                if (array, number) not in self._ended:  # its records may take a moment to be seen
+                    self._ended.add((array, number))
+                    continue
+                self._died = True
+                jobs[number] = []
+                if state == CANCELLED:
+                    self._cancelled.append(f"{array}_{number}")
+                    continue
+                log.warning(
+                    "job %s_%d ended (%s) with %d of its %d units left; its log is in %s",
+                    array, number, state, len(left), len(names), self._folder,
+                )  # fmt: skip
+                if len(left) == len(names):
+                    self._tries.update(names)
+                tries = self._tries[names[0]]
+                if tries == TRIES:
+                    reason = f"its job ended {TRIES} times without a result, the last time: {state}"
+                    given_up += [(unit, reason) for unit in left]
+                elif tries:
+                    again += [[[unit]] for unit in left]
+                else:
+                    again += [[left[i : i + AGAIN]] for i in range(0, len(left), AGAIN)]
+            active = any(states.get((array, n), GONE) in ACTIVE for n in range(len(jobs)))
+            if not active and not any(name in waiting for names in jobs for name in names):
+                del self.arrays[array]
+                self._ledger.forget([array])
+        self._submit(again)
+        return given_up
+
+    def _submit(self, jobs: Sequence[Sequence[Units]]) -> None:
+        """Submit jobs, each with its tasks, in as many arrays as the cluster's limit asks for."""
+        most = _most_jobs()
+        for start in range(0, len(jobs), most):
+            some = jobs[start : start + most]
+            payload, digest = self._payload = self._payload or _pack(self._work, self._folder)
+            array = _sbatch(self._engine, self._folder, payload, digest, some, _stage(self._work))
+            units = [list(chain.from_iterable(job)) for job in some]
+            self.arrays[array] = [[unit.name for unit in job] for job in units]
+            self._ledger.add(self._work.folder.name, array, units)
+            log.info(
+                "%s: %d units in %d jobs of array %s",
+                _stage(self._work), sum(map(len, units)), len(some), array,
+            )  # fmt: skip
+
+
+def _ask(*command: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+
+
+def _stage(work: Work) -> str:
+    return work.stage.name
+
+
+def _group(tasks: Sequence[Units], jobs: int) -> list[Sequence[Units]]:
+    """Tasks that follow one another as so many jobs, at most."""
+    size = -(-len(tasks) // jobs) if tasks else 1
+    return [tasks[start : start + size] for start in range(0, len(tasks), size)]
+
+
+def _most_jobs() -> int:
+    """So many jobs an array may have on this cluster."""
+    done = _ask("scontrol", "show", "config")
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", done.stdout, re.MULTILINE)
+    return max(1, int(found[1]) - 1) if found else DEFAULT_ARRAY
+
+
+def _job_folder(work: Work) -> Path:
+    """Where submitit keeps its files: on a disk that the jobs share."""
+    if isinstance(work.folder, Path):
+        return work.folder.absolute() / LOGS
+    cache = cache_folder()
+    if cache is None:
+        raise MetacurateError("METACURATE_CACHE names no folder that the jobs share")
+    return cache / LOGS / hashlib.sha256(str(work.folder).encode()).hexdigest()[:24]
+
+
+def _pack(work: Work, folder: Path) -> tuple[Path, str]:
+    """Write once what all jobs need; and its digest, without which no job reads it."""
+    content = pickle.dumps(work, protocol=5)
+    path = folder / f"{secrets.token_hex(8)}.work"
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+    return path, hashlib.sha256(content).hexdigest()
+
+
+def _sbatch(
+    engine: SlurmEngine,
+    folder: Path,
+    payload: Path,
+    digest: str,
+    jobs: Sequence[Sequence[Units]],
+    stage: str,
+) -> str:
+    """Submit an array.
+
+    Returns:
+        Its id.
+
+    Raises:
+        MetacurateError: when Slurm refuses it.
+    """
+    import submitit
+
+    executor = submitit.AutoExecutor(folder=folder, cluster="slurm")
+    options = {
+        "slurm_job_name": f"metacurate-{stage}",
+        "slurm_time": engine.time,
+        "slurm_mem": engine.mem,
+        "cpus_per_task": engine.cpus,
+        "slurm_array_parallelism": engine.array_parallelism,
+    }
+    if engine.partition is not None:
+        options["slurm_partition"] = engine.partition
+    executor.update_parameters(**options)
+    try:
+        submitted = executor.map_array(
+            run_job, [payload] * len(jobs), [digest] * len(jobs), jobs, [engine.cpus] * len(jobs)
+        )
+    except (submitit.core.utils.FailedJobError, OSError) as error:
+        raise MetacurateError(f"Slurm refuses the jobs: {first_line(error)}") from error
+    return str(submitted[0].job_id).partition("_")[0]
+
+
+def run_job(payload: Path, digest: str, tasks: Sequence[Units], cpus: int) -> None:
+    """Work on the tasks of a job: what submitit calls on a machine of the cluster.
+
+    Args:
+        payload: a pickled `Work`. digest: SHA-256 of it, in hex: any other is refused.
+        tasks: of the job. cpus: so many at once.
+
+    Raises:
+        MetacurateError: when the payload is another one, or results can't be written.
+    """
+    content = payload.read_bytes()
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise MetacurateError(f"{payload}: is not what was submitted")
+    work: Work = pickle.loads(content)  # noqa: S301 - its digest came with the job
+    for _ in LocalEngine().map(work, tasks, cpus, lambda _: None):
+        continue
