@@ -72,6 +72,14 @@ def status(out: Folder, as_json: options.Json = False) -> None:
         ("stage", "units done", "failed", "work done", "rate", "left"),
         rows,
     )
+    jobs = {stage["stage"]: stage["jobs"] for stage in found["stages"] if stage["jobs"]}
+    if jobs:
+        print_table(
+            "Jobs of Slurm",
+            ("stage", "state", "jobs"),
+            [(name, state.lower(), f"{n:,}") for name in jobs for state, n in jobs[name].items()],
+            lefts=2,
+        )
     errors = list(dict.fromkeys(error for stage in found["stages"] for error in stage["errors"]))
     if errors:
         print_table("Errors", None, [(error,) for error in errors])

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import socket
 import time
 from collections import deque
@@ -15,6 +16,7 @@ from metacurate.errors import MetacurateError, first_line
 
 IN_FLIGHT = 2  # tasks for each slot: the next one waits where the last one ends
 POLL = 0.5  # seconds between two looks at how far tasks are, and between two reports of a task
+CONNECT = 10.0  # seconds for a connection
 GRACE = 5.0  # seconds that tasks have for ending by themselves
 KILLS = f"workers died {TRIES} times while they were at work on it alone"
 QUIET = {
@@ -257,6 +259,7 @@ def _connect(address: str | None) -> Any:
         raise MetacurateError('Ray is not installed: pip install "metacurate[ray]"') from error
     if ray.is_initialized():
         return ray
+    _refuse_silent(address or os.environ.get("RAY_ADDRESS"))
     try:
         ray.init(
             address=address, include_dashboard=False, logging_level=logging.ERROR,
@@ -270,3 +273,18 @@ def _connect(address: str | None) -> Any:
         ray.cluster_resources().get("CPU", 0), len([n for n in ray.nodes() if n["Alive"]]),
     )  # fmt: skip
     return ray
+
+
+def _refuse_silent(address: str | None) -> None:
+    """Refuse an address at which nothing listens: Ray itself would try for minutes.
+
+    Raises:
+        MetacurateError: naming it.
+    """
+    found = re.fullmatch(r"(?:ray://)?\[?([^/\]]+?)\]?:(\d+)", address or "")
+    if found is None:  # of this machine
+        return
+    try:
+        socket.create_connection((found[1], int(found[2])), CONNECT).close()
+    except OSError as error:
+        raise MetacurateError(f"no Ray cluster {address}: {first_line(error)}") from error

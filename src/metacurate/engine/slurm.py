@@ -5,21 +5,21 @@ are is noted in the output folder, and the next call with the same arguments goe
 """
 
 import hashlib
-import json
 import logging
+import os
 import pickle
 import re
 import secrets
 import shutil
-import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from metacurate.engine.jobs import ACTIVE, Ledger, ask, job_states
 from metacurate.engine.local import LocalEngine
 from metacurate.engine.manifest import read_records
 from metacurate.engine.stage import Unit, UnitRecord
@@ -27,24 +27,17 @@ from metacurate.engine.storage import (
     Place,
     list_folder,
     read_all,
-    remove,
     write_atomically,
-    write_json,
 )
 from metacurate.engine.work import TRIES, Advance, Made, Units, Work, check_workers
 from metacurate.errors import MetacurateError, UsageError, first_line
 from metacurate.matching.cache import cache_folder
 
-JOBS = "jobs"  # folder of a run: which jobs were submitted
 LOGS = "slurm"  # folder of submitit's files
 FIRST_POLL, LAST_POLL = 1.0, 10.0  # seconds between two looks at the jobs
 UNANSWERED = 30  # looks in a row to which Slurm gives no answer
 SLOWING = 1.3  # from each look to the next
 JOBS_PER_SLOT = 4  # so that a job that is slow holds up little
-ACTIVE = frozenset({
-    "PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD",
-    "REQUEUE_FED", "RESIZING", "SIGNALING", "SPECIAL_EXIT", "STAGE_OUT", "STOPPED",
-})  # fmt: skip
 AGAIN = 16  # units of a job, at most, that takes up what another left
 CANCELLED = "CANCELLED"
 DEFAULT_ARRAY = 1000  # jobs, where the cluster does not tell its limit
@@ -121,87 +114,6 @@ class SlurmEngine:
                     " ".join(watch.arrays),
                 )
             raise
-
-
-class Ledger:
-    """Which arrays of jobs a run has submitted, and the units of each job."""
-
-    def __init__(self, work: Place) -> None:
-        """Find it.
-
-        Args:
-            work: folder of a run's records.
-        """
-        self._folder = work / JOBS
-
-    def add(self, stage: str, array: str, jobs: Sequence[Units]) -> None:
-        """Note an array.
-
-        Args:
-            stage: name of the folder of the stage's records. array: its id. jobs: units of each.
-        """
-        names = [[unit.name for unit in job] for job in jobs]
-        write_json(self._folder / f"{array}.json", {"stage": stage, "units": names})
-
-    def read(self) -> dict[str, dict[str, Any]]:
-        """The arrays that are noted, by their ids: `stage`, and `units` of each job."""
-        names = sorted(name for name in list_folder(self._folder) if name.endswith(".json"))
-        contents = read_all([self._folder / name for name in names])
-        return {
-            name.removesuffix(".json"): json.loads(content)
-            for name, content in zip(names, contents, strict=True)
-        }
-
-    def forget(self, arrays: Iterable[str]) -> None:
-        """Drop arrays that are over.
-
-        Args:
-            arrays: their ids.
-        """
-        remove(self._folder / f"{array}.json" for array in arrays)
-
-
-def job_states(arrays: Iterable[str]) -> dict[tuple[str, int], str]:
-    """States of the jobs of some arrays, by array and number, as `squeue` tells them.
-
-    Args:
-        arrays: their ids. Jobs that Slurm has forgotten are left out.
-
-    Raises:
-        MetacurateError: when Slurm does not answer.
-    """
-    states: dict[tuple[str, int], str] = {}
-    for array in arrays:
-        done = _ask(
-            "squeue", "--noheader", "--array", "--states=all", f"--jobs={array}",
-            "--format=%F|%K|%T",
-        )  # fmt: skip
-        if done.returncode and "Invalid job id" not in done.stderr:
-            raise MetacurateError(f"squeue: {first_line(OSError(done.stderr)) or 'no answer'}")
-        for line in done.stdout.splitlines():
-            parent, number, state = line.split("|")
-            states[parent, int(number) if number.isdigit() else 0] = state
-    return states
-
-
-def read_jobs(out_work: Place) -> dict[str, Counter[str]]:
-    """How many jobs of each state a run has, by the name of its stage's folder.
-
-    Args:
-        out_work: folder of the run's records.
-
-    Returns:
-        Nothing where there are none; a state of UNKNOWN where Slurm can't be asked here.
-    """
-    found: dict[str, Counter[str]] = {}
-    for array, noted in Ledger(out_work).read().items():
-        states: Counter[str] = Counter()
-        try:
-            states.update(job_states([array]).values())
-        except (MetacurateError, OSError):
-            states["UNKNOWN"] += len(noted["units"])
-        found.setdefault(noted["stage"], Counter()).update(states)
-    return found
 
 
 class _Jobs:
@@ -294,6 +206,9 @@ class _Jobs:
 
         Returns:
             Units whose tries are used up, and why.
+
+        Raises:
+            MetacurateError: when a job ended with an error that others would meet, too.
         """
         given_up: list[tuple[Unit, str]] = []
         again: list[Sequence[Units]] = []
@@ -308,12 +223,15 @@ class _Jobs:
                     continue
                 self._died = True
                 jobs[number] = []
+                job = f"{array}_{number}"
+                if (error := self._ledger.read_error(job)) is not None:
+                    raise MetacurateError(f"job {job}: {error} (its log is in {self._folder})")
                 if state == CANCELLED:
-                    self._cancelled.append(f"{array}_{number}")
+                    self._cancelled.append(job)
                     continue
                 log.warning(
-                    "job %s_%d ended (%s) with %d of its %d units left; its log is in %s",
-                    array, number, state, len(left), len(names), self._folder,
+                    "job %s ended (%s) with %d of its %d units left; its log is in %s",
+                    job, state, len(left), len(names), self._folder,
                 )  # fmt: skip
                 if len(left) == len(names):
                     self._tries.update(names)
@@ -348,10 +266,6 @@ class _Jobs:
             )  # fmt: skip
 
 
-def _ask(*command: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-
-
 def _stage(work: Work) -> str:
     return work.stage.name
 
@@ -364,7 +278,7 @@ def _group(tasks: Sequence[Units], jobs: int) -> list[Sequence[Units]]:
 
 def _most_jobs() -> int:
     """So many jobs an array may have on this cluster."""
-    done = _ask("scontrol", "show", "config")
+    done = ask("scontrol", "show", "config")
     found = re.search(r"^MaxArraySize\s*=\s*(\d+)", done.stdout, re.MULTILINE)
     return max(1, int(found[1]) - 1) if found else DEFAULT_ARRAY
 
@@ -382,6 +296,7 @@ def _job_folder(work: Work) -> Path:
 def _pack(work: Work, folder: Path) -> tuple[Path, str]:
     """Write once what all jobs need; and its digest, without which no job reads it."""
     content = pickle.dumps(work, protocol=5)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{secrets.token_hex(8)}.work"
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
     return path, hashlib.sha256(content).hexdigest()
@@ -439,5 +354,10 @@ def run_job(payload: Path, digest: str, tasks: Sequence[Units], cpus: int) -> No
     if hashlib.sha256(content).hexdigest() != digest:
         raise MetacurateError(f"{payload}: is not what was submitted")
     work: Work = pickle.loads(content)  # noqa: S301 - its digest came with the job
-    for _ in LocalEngine().map(work, tasks, cpus, lambda _: None):
-        continue
+    try:
+        for _ in LocalEngine().map(work, tasks, cpus, lambda _: None):
+            continue
+    except Exception as error:
+        job = "_".join(os.environ[f"SLURM_ARRAY_{name}"] for name in ("JOB_ID", "TASK_ID"))
+        Ledger(work.folder.parent).tell_error(job, error)
+        raise

@@ -3,9 +3,11 @@
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from metacurate.engine.jobs import ACTIVE, read_jobs
 from metacurate.engine.lock import is_locked
 from metacurate.engine.manifest import (
     MANIFEST,
@@ -42,8 +44,9 @@ def read_status(out: str | Place) -> dict[str, Any]:
     Returns:
         JSON: `command`, `state` (complete, running, failed, or interrupted), and for each stage
         that has begun its `units`, `done` and `failed` ones, `errors`, its `work` and `work_done`
-        in what `measure` says, what was done `per_second` since it was last started, and
-        `seconds_left` at that rate (None where that can't be told).
+        in what `measure` says, what was done `per_second` since it was last started,
+        `seconds_left` at that rate (None where that can't be told), and its Slurm `jobs` by state
+        (UNKNOWN where Slurm can't be asked).
 
     Raises:
         UsageError: when no run was begun there.
@@ -52,11 +55,13 @@ def read_status(out: str | Place) -> dict[str, Any]:
     configuration = read_configuration(folder)
     if configuration is None:
         raise UsageError(f"{out} holds no run of metacurate")
-    running = is_locked(work_folder(folder))
-    complete = is_file(folder / MANIFEST)
     work = work_folder(folder)
+    jobs = read_jobs(work)
+    submitted = any(state in ACTIVE for states in jobs.values() for state in states)
+    running = is_locked(work) or submitted
+    complete = is_file(folder / MANIFEST)
     stages = [
-        _read_stage(work / name, running)
+        _read_stage(work / name, running, jobs.get(name))
         for name, entry in list_folder(work).items()
         if entry.is_folder
     ]
@@ -104,7 +109,9 @@ def read_info(out: str | Place) -> dict[str, Any]:
     return {**manifest, "files": files, "kept_for_resumption": resumption}
 
 
-def _read_stage(folder: Place, running: bool) -> tuple[float, dict[str, Any]] | None:
+def _read_stage(
+    folder: Place, running: bool, jobs: Counter[str] | None
+) -> tuple[float, dict[str, Any]] | None:
     """When a stage was last started, and how far it is; None where a run has just dropped it."""
     entries = list_folder(folder)
     if PLAN not in entries:
@@ -139,6 +146,7 @@ def _read_stage(folder: Place, running: bool) -> tuple[float, dict[str, Any]] | 
         "per_second": rate,
         "seconds_left": (plan["work"] - work_done) / rate if rate else None,
         "errors": list(errors)[:LISTED],
+        "jobs": dict(jobs or {}),
     }
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 import pyarrow as pa
 
 from metacurate import __version__
+from metacurate.engine.jobs import refuse_jobs
 from metacurate.engine.local import LocalEngine
 from metacurate.engine.lock import LOCK, Held, lock
 from metacurate.engine.manifest import MANIFEST, check_claim, claim, work_folder
@@ -206,6 +207,8 @@ def open_workspace(
             drop_temporaries(place)
         try:
             check_claim(out, configuration)  # again: another run may have ended meanwhile
+            if engine.name != "slurm":
+                refuse_jobs(work)
             yield Workspace(out, configuration, engine, slots, on_error, told, shards, held)
         finally:
             if not existed and isinstance(out, Path):

@@ -1,0 +1,163 @@
+"""The jobs that a run has submitted to Slurm: which there are, and how they are."""
+
+import json
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from metacurate.engine.storage import (
+    Place,
+    list_folder,
+    read_all,
+    read_bytes,
+    remove,
+    write_json,
+    write_text,
+)
+from metacurate.engine.work import Units
+from metacurate.errors import MetacurateError, first_line
+
+JOBS = "jobs"  # folder among a run's records
+ACTIVE = frozenset({
+    "PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD",
+    "REQUEUE_FED", "RESIZING", "SIGNALING", "SPECIAL_EXIT", "STAGE_OUT", "STOPPED",
+})  # fmt: skip
+
+
+class Ledger:
+    """Which arrays of jobs a run has submitted, and the units of each job."""
+
+    def __init__(self, work: Place) -> None:
+        """Find it.
+
+        Args:
+            work: folder of a run's records.
+        """
+        self._folder = work / JOBS
+
+    def add(self, stage: str, array: str, jobs: Sequence[Units]) -> None:
+        """Note an array.
+
+        Args:
+            stage: name of the folder of the stage's records. array: its id. jobs: units of each.
+        """
+        names = [[unit.name for unit in job] for job in jobs]
+        write_json(self._folder / f"{array}.json", {"stage": stage, "units": names})
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """The arrays that are noted, by their ids: `stage`, and `units` of each job."""
+        names = sorted(n for n in list_folder(self._folder) if n.endswith(".json"))
+        contents = read_all([self._folder / name for name in names])
+        return {
+            name.removesuffix(".json"): json.loads(content)
+            for name, content in zip(names, contents, strict=True)
+        }
+
+    def forget(self, arrays: Iterable[str]) -> None:
+        """Drop arrays that are over.
+
+        Args:
+            arrays: their ids.
+        """
+        over = set(arrays)
+        names = list_folder(self._folder)
+        remove(self._folder / name for name in names if re.split("[._]", name)[0] in over)
+
+    def tell_error(self, job: str, error: BaseException) -> None:
+        """Note what ended a job that no other try will mend.
+
+        Args:
+            job: array and number. error: what it was.
+        """
+        write_text(self._folder / f"{job}.error", first_line(error) or type(error).__name__)
+
+    def read_error(self, job: str) -> str | None:
+        """What `tell_error` noted of a job, or None.
+
+        Args:
+            job: array and number.
+        """
+        try:
+            return read_bytes(self._folder / f"{job}.error").decode()
+        except FileNotFoundError:
+            return None
+
+
+def job_states(arrays: Iterable[str]) -> dict[tuple[str, int], str]:
+    """States of the jobs of some arrays, by array and number, as `squeue` tells them.
+
+    Args:
+        arrays: their ids. Jobs that Slurm has forgotten are left out.
+
+    Raises:
+        MetacurateError: when Slurm does not answer.
+    """
+    states: dict[tuple[str, int], str] = {}
+    for array in arrays:
+        done = ask(
+            "squeue", "--noheader", "--array", "--states=all", f"--jobs={array}",
+            "--format=%F|%K|%T",
+        )  # fmt: skip
+        if done.returncode and "Invalid job id" not in done.stderr:
+            raise MetacurateError(f"squeue: {first_line(OSError(done.stderr)) or 'no answer'}")
+        for line in done.stdout.splitlines():
+            parent, number, state = line.split("|")
+            states[parent, int(number) if number.isdigit() else 0] = state
+    return states
+
+
+def read_jobs(work: Place) -> dict[str, Counter[str]]:
+    """How many jobs of each state a run has, by the name of its stage's folder.
+
+    Args:
+        work: folder of the run's records.
+
+    Returns:
+        Nothing where there are none; a state of UNKNOWN where Slurm can't be asked here.
+    """
+    found: dict[str, Counter[str]] = {}
+    for array, noted in Ledger(work).read().items():
+        states: Counter[str] = Counter()
+        try:
+            states.update(job_states([array]).values())
+        except (MetacurateError, OSError):
+            states["UNKNOWN"] += len(noted["units"])
+        found.setdefault(noted["stage"], Counter()).update(states)
+    return found
+
+
+def refuse_jobs(work: Place) -> None:
+    """Refuse to work in a folder in which jobs are at work.
+
+    Args:
+        work: folder of the run's records.
+
+    Raises:
+        MetacurateError: naming them.
+    """
+    ledger = Ledger(work)
+    for array in ledger.read():
+        if any(state in ACTIVE for state in job_states([array]).values()):
+            raise MetacurateError(
+                f"jobs of an earlier run are still at work in this folder: go on with --engine "
+                f"slurm, or end them with: scancel {array}"
+            )
+
+
+def ask(*command: str) -> "subprocess.CompletedProcess[str]":
+    """Call a command of Slurm.
+
+    Args:
+        *command: its name and arguments.
+
+    Raises:
+        MetacurateError: when it is not on this machine.
+    """
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    except FileNotFoundError as error:
+        raise MetacurateError(
+            f"there is no {command[0]} here: is this a machine of Slurm?"
+        ) from error

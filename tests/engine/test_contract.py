@@ -1,0 +1,291 @@
+"""What every engine keeps to: the same result, resumption, and what survives when things break."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metacurate.errors import MetacurateError
+
+from .contract import ROOT, Name, attempts, count_letters, total
+
+NAMES: tuple[Name, ...] = ("threads", "processes", "ray", "slurm")
+CLUSTERS: tuple[Name, ...] = ("processes", "ray", "slurm")  # where a worker can die alone
+PATIENCE = 60  # seconds
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[Any]:
+    """A real cluster of two nodes, to which more can be added."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed")
+    from ray.cluster_utils import Cluster
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    memory = {"object_store_memory": 200_000_000}
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, **memory}
+    )
+    cluster.add_node(num_cpus=1, **memory)
+    cluster.wait_for_nodes()
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.fixture
+def with_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip where there is no Slurm; jobs are to find these tests' modules."""
+    pytest.importorskip("submitit", reason="submitit is not installed")
+    if shutil.which("sinfo") is None:
+        pytest.skip("there is no Slurm on this machine: .ci/slurm sets one up")
+    done = subprocess.run(["sinfo", "--noheader"], capture_output=True, text=True, timeout=30)
+    if done.returncode:
+        pytest.skip(f"Slurm does not answer: {done.stderr.strip().splitlines()[0]}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+def prepare(name: Name, request: pytest.FixtureRequest) -> Name:
+    if name == "ray":
+        cluster = request.getfixturevalue("ray_cluster")
+        request.getfixturevalue("monkeypatch").setenv("RAY_ADDRESS", cluster.address)
+    if name == "slurm":
+        request.getfixturevalue("with_slurm")
+    return name
+
+
+@pytest.fixture(params=NAMES)
+def engine(request: pytest.FixtureRequest) -> Name:
+    return prepare(request.param, request)
+
+
+@pytest.fixture(params=CLUSTERS)
+def cluster(request: pytest.FixtureRequest) -> Name:
+    return prepare(request.param, request)
+
+
+@pytest.fixture
+def slurm(request: pytest.FixtureRequest) -> Name:
+    return prepare("slurm", request)
+
+
+@pytest.fixture
+def ray(request: pytest.FixtureRequest) -> Name:
+    return prepare("ray", request)
+
+
+def write_files(folder: Path, n: int = 12, traps: dict[int, str] | None = None) -> list[str]:
+    """Files of words, some of them traps."""
+    (folder / "files").mkdir()
+    (folder / "marks").mkdir()
+    texts = [f"{(traps or {}).get(i, 'good')}: the words of file {i}" for i in range(n)]
+    for i, text in enumerate(texts):
+        (folder / "files" / f"{i:03}.txt").write_text(text)
+    return texts
+
+
+def letters(texts: list[str]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(text)
+    return counts
+
+
+def start(folder: Path, name: Name) -> "subprocess.Popen[str]":
+    """A run in a process of its own, that hears Ctrl-C."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.engine.contract", str(folder), name],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    until = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < until, "waited too long"
+        time.sleep(0.05)
+
+
+def begun(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "marks").glob("*.txt"))
+
+
+def written(folder: Path) -> int:
+    return len(list((folder / "out" / "letters").glob("*.parquet")))
+
+
+# ---- the same result
+
+
+def test_all_units_are_worked_on_once(engine: Name, tmp_path: Path) -> None:
+    texts = write_files(tmp_path)
+    outcome = count_letters(tmp_path, engine)
+    assert total(outcome) == letters(texts)
+    assert [Path(record.source).name for record in outcome.records] == begun(tmp_path)
+    assert (outcome.resumed, outcome.errors, written(tmp_path)) == (0, [], 12)
+    assert all(
+        record.work == len(text) for record, text in zip(outcome.records, texts, strict=True)
+    )
+    assert all(len(attempts(mark)) == 1 for mark in (tmp_path / "marks").glob("*.txt"))
+
+
+def test_a_second_run_has_nothing_to_do(engine: Name, tmp_path: Path) -> None:
+    texts = write_files(tmp_path, 3)
+    count_letters(tmp_path, engine)
+    again = count_letters(tmp_path, engine)
+    assert (total(again), again.resumed) == (letters(texts), 3)
+    assert all(len(attempts(mark)) == 1 for mark in (tmp_path / "marks").glob("*.txt"))
+
+
+def test_another_engine_goes_on(engine: Name, tmp_path: Path) -> None:
+    texts = write_files(tmp_path, 6, {4: "broken"})
+    assert len(count_letters(tmp_path, "threads").errors) == 1
+    texts[4] = "good now"
+    (tmp_path / "files" / "004.txt").write_text(texts[4])
+    outcome = count_letters(tmp_path, engine)
+    assert (total(outcome), outcome.resumed, outcome.errors) == (letters(texts), 5, [])
+
+
+# ---- broken inputs, and workers that die
+
+
+def test_a_broken_input_is_told_and_the_others_are_done(engine: Name, tmp_path: Path) -> None:
+    texts = write_files(tmp_path, traps={3: "broken"})
+    outcome = count_letters(tmp_path, engine)
+    (failed,) = outcome.errors
+    assert (failed.failed, failed.error) == (True, "is broken")
+    assert failed.source.endswith("003.txt")
+    assert total(outcome) == letters([*texts[:3], *texts[4:]])
+    assert outcome.unread == (failed.unit,)
+
+
+def test_a_worker_that_is_killed_costs_nothing(cluster: Name, tmp_path: Path) -> None:
+    texts = write_files(tmp_path, traps={5: "kill once"})
+    outcome = count_letters(tmp_path, cluster)
+    assert (total(outcome), outcome.errors) == (letters(texts), [])
+    assert len(attempts(tmp_path / "marks" / "005.txt")) >= 2
+
+
+def test_a_unit_that_kills_its_worker_is_found(cluster: Name, tmp_path: Path) -> None:
+    texts = write_files(tmp_path, 8, traps={5: "kill"})
+    outcome = count_letters(tmp_path, cluster)
+    (failed,) = outcome.errors
+    assert failed.source.endswith("005.txt")
+    assert failed.error is not None
+    assert "3 times" in failed.error
+    assert total(outcome) == letters([*texts[:5], *texts[6:]])
+    assert 3 <= len(attempts(tmp_path / "marks" / "005.txt")) <= 8
+
+
+def test_two_failures_at_once(cluster: Name, tmp_path: Path) -> None:
+    texts = write_files(tmp_path, 10, traps={2: "kill", 3: "broken", 7: "kill once"})
+    outcome = count_letters(tmp_path, cluster)
+    assert sorted(Path(record.source).name for record in outcome.errors) == ["002.txt", "003.txt"]
+    assert total(outcome) == letters([*texts[:2], *texts[4:]])
+    (tmp_path / "files" / "002.txt").write_text("good now")
+    again = count_letters(tmp_path, cluster)
+    assert [Path(record.source).name for record in again.errors] == ["003.txt"]
+    assert again.resumed == 8
+
+
+# ---- runs that are cut off
+
+
+@pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_that_is_cut_off_goes_on(engine: Name, way: signal.Signals, tmp_path: Path) -> None:
+    texts = write_files(tmp_path, 30, dict.fromkeys(range(30), "slow"))
+    with start(tmp_path, engine) as process:
+        wait_until(lambda: written(tmp_path) >= 4)
+        process.send_signal(way)
+        process.wait(PATIENCE)
+    outcome = count_letters(tmp_path, engine)
+    assert (total(outcome), outcome.errors, written(tmp_path)) == (letters(texts), [], 30)
+    if engine == "slurm":  # the jobs went on, and were waited for
+        assert all(len(attempts(mark)) == 1 for mark in (tmp_path / "marks").glob("*.txt"))
+    elif way == signal.SIGINT:
+        assert outcome.resumed > 0
+
+
+def test_two_runs_at_once_are_refused(engine: Name, tmp_path: Path) -> None:
+    write_files(tmp_path, 2, {0: "wait", 1: "wait"})
+    with start(tmp_path, engine) as process:
+        wait_until(lambda: begun(tmp_path))
+        with pytest.raises(MetacurateError, match="another run is at work on it"):
+            count_letters(tmp_path, engine)
+        (tmp_path / "marks" / "go").touch()
+        assert process.wait(PATIENCE) == 0
+
+
+# ---- Ray
+
+
+def test_a_machine_that_goes_costs_nothing(ray: Name, ray_cluster: Any, tmp_path: Path) -> None:
+    extra = ray_cluster.add_node(num_cpus=2, object_store_memory=100_000_000)
+    ray_cluster.wait_for_nodes()
+    texts = write_files(tmp_path, 12, dict.fromkeys(range(12), "slow"))
+    with start(tmp_path, ray) as process:
+        wait_until(lambda: len(begun(tmp_path)) >= 4)
+        ray_cluster.remove_node(extra, allow_graceful=False)
+        out, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, out
+    outcome = count_letters(tmp_path, ray)
+    assert (total(outcome), outcome.resumed) == (letters(texts), 12)
+
+
+def test_no_cluster_is_an_error_that_says_so(ray: Name, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray as package
+
+    from metacurate.engine.ray import RayEngine
+
+    package.shutdown()
+    with pytest.raises(MetacurateError, match=r"no Ray cluster 127\.0\.0\.1:1: "):
+        RayEngine("127.0.0.1:1").slots(None)
+
+
+# ---- Slurm
+
+
+def jobs_of(folder: Path) -> list[str]:
+    return [path.stem for path in (folder / "out" / ".metacurate" / "jobs").glob("*.json")]
+
+
+def test_jobs_that_are_cancelled_end_the_run(slurm: Name, tmp_path: Path) -> None:
+    texts = write_files(tmp_path, 4, {2: "wait"})
+    with start(tmp_path, slurm) as process:
+        wait_until(lambda: len(begun(tmp_path)) == 4 and jobs_of(tmp_path))
+        (array,) = jobs_of(tmp_path)
+        subprocess.run(["scancel", array], check=True)
+        out, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert "cancelled" in out
+    (tmp_path / "marks" / "go").touch()
+    outcome = count_letters(tmp_path, slurm)
+    assert (total(outcome), outcome.resumed) == (letters(texts), 3)
+    assert jobs_of(tmp_path) == []
+
+
+def test_jobs_outlive_who_submitted_them(slurm: Name, tmp_path: Path) -> None:
+    from metacurate.engine.status import read_status
+
+    texts = write_files(tmp_path, 4, {2: "wait"})
+    configuration = {"command": "curate", "pool": []}
+    with start(tmp_path, slurm) as process:
+        wait_until(lambda: len(begun(tmp_path)) == 4 and jobs_of(tmp_path))
+        process.kill()
+    (tmp_path / "out" / ".metacurate" / "configuration.json").write_text(json.dumps(configuration))
+    wait_until(lambda: read_status(tmp_path / "out")["stages"][0]["jobs"].get("RUNNING") == 1)
+    assert read_status(tmp_path / "out")["state"] == "running"
+    (tmp_path / "marks" / "go").touch()
+    wait_until(lambda: written(tmp_path) == 4)
+    outcome = count_letters(tmp_path, slurm)
+    assert total(outcome) == letters(texts)
+    assert all(len(attempts(mark)) == 1 for mark in (tmp_path / "marks").glob("*.txt"))
