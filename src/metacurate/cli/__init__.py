@@ -65,8 +65,9 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # where it is no UTF-8
     logging.basicConfig(
-        level=logging.INFO, format="metacurate: %(message)s", handlers=[StandardError()]
+        level=logging.WARNING, format="metacurate: %(message)s", handlers=[StandardError()]
     )
+    logging.getLogger("metacurate").setLevel(logging.INFO)  # of libraries, warnings only
     try:
         app()
     except MetacurateError as error:

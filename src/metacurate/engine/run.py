@@ -108,7 +108,7 @@ def run(
     """
     units = stage.units()
     records = Records(out, stage)
-    outputs = out / (stage.outputs or "")
+    outputs = out if stage.outputs in (None, ".") else out / stage.outputs
     done = {record.unit: record for record in records.load((u.name for u in units), outputs)}
     resumed = len(done)
     pending = [unit for unit in units if unit.name not in done]

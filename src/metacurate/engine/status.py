@@ -129,7 +129,7 @@ def _read_stage(
             done += not record.failed
             failed += record.failed
             work_done += record.work
-            since += record.work if written > started else 0
+            since += record.work if written >= started else 0
             if record.error is not None:
                 errors[f"{record.source}: {record.error}"] = None
         last = max(last, written)

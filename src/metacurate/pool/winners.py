@@ -103,7 +103,7 @@ class Fates:
             return np.load(self.place, mmap_mode="r")[start:stop]  # type: ignore[no-any-return]
         skip = len(_header(self.pool.rows))
         with reaching(self.place):
-            content = self.place.fs.cat_file(self.place.path, skip + start, skip + stop)
+            content = self.place.fs.cat_file(self.place.path, start=skip + start, end=skip + stop)
         return np.frombuffer(content, np.uint8)
 
     def holds(self, source: str, positions: Positions) -> npt.NDArray[np.bool_]:
