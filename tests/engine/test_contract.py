@@ -254,6 +254,10 @@ def test_no_cluster_is_an_error_that_says_so(ray: Name, monkeypatch: pytest.Monk
 # ---- Slurm
 
 
+def recorded(folder: Path) -> int:
+    return len(list((folder / "out" / ".metacurate").glob("letters-*/*.json")))
+
+
 def jobs_of(folder: Path) -> list[str]:
     return [path.stem for path in (folder / "out" / ".metacurate" / "jobs").glob("*.json")]
 
@@ -261,7 +265,7 @@ def jobs_of(folder: Path) -> list[str]:
 def test_jobs_that_are_cancelled_end_the_run(slurm: Name, tmp_path: Path) -> None:
     texts = write_files(tmp_path, 4, {2: "wait"})
     with start(tmp_path, slurm) as process:
-        wait_until(lambda: len(begun(tmp_path)) == 4 and jobs_of(tmp_path))
+        wait_until(lambda: len(begun(tmp_path)) == 4 and recorded(tmp_path) == 3)
         (array,) = jobs_of(tmp_path)
         subprocess.run(["scancel", array], check=True)
         out, _ = process.communicate(timeout=PATIENCE)

@@ -5,7 +5,7 @@ import re
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from metacurate.engine.storage import (
     Place,
@@ -24,6 +24,33 @@ ACTIVE = frozenset({
     "PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD",
     "REQUEUE_FED", "RESIZING", "SIGNALING", "SPECIAL_EXIT", "STAGE_OUT", "STOPPED",
 })  # fmt: skip
+
+
+STUCK = frozenset({  # why a job waits that will wait forever
+    "PartitionTimeLimit", "PartitionNodeLimit", "PartitionConfig", "BadConstraints",
+    "AccountNotAllowed", "QOSNotAllowed", "InvalidAccount", "InvalidQOS", "JobHeldUser",
+    "JobHeldAdmin", "launch_failed_requeued_held",
+})  # fmt: skip
+
+
+class JobState(NamedTuple):
+    """How a job is.
+
+    Attributes:
+        name: as Slurm names it. stuck: why it will wait forever, if it will.
+    """
+
+    name: str
+    stuck: str = ""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it may do something yet."""
+        return self.name in ACTIVE
+
+    def __str__(self) -> str:
+        """As people read it."""
+        return f"{self.name} ({self.stuck})" if self.stuck else self.name
 
 
 class Ledger:
@@ -85,7 +112,7 @@ class Ledger:
             return None
 
 
-def job_states(arrays: Iterable[str]) -> dict[tuple[str, int], str]:
+def job_states(arrays: Iterable[str]) -> dict[tuple[str, int], JobState]:
     """States of the jobs of some arrays, by array and number, as `squeue` tells them.
 
     Args:
@@ -94,17 +121,18 @@ def job_states(arrays: Iterable[str]) -> dict[tuple[str, int], str]:
     Raises:
         MetacurateError: when Slurm does not answer.
     """
-    states: dict[tuple[str, int], str] = {}
+    states: dict[tuple[str, int], JobState] = {}
     for array in arrays:
         done = ask(
             "squeue", "--noheader", "--array", "--states=all", f"--jobs={array}",
-            "--format=%F|%K|%T",
+            "--format=%F|%K|%T|%r",
         )  # fmt: skip
         if done.returncode and "Invalid job id" not in done.stderr:
             raise MetacurateError(f"squeue: {first_line(OSError(done.stderr)) or 'no answer'}")
         for line in done.stdout.splitlines():
-            parent, number, state = line.split("|")
-            states[parent, int(number) if number.isdigit() else 0] = state
+            parent, number, state, reason = line.split("|")
+            job = JobState(state, reason if reason in STUCK else "")
+            states[parent, int(number) if number.isdigit() else 0] = job
     return states
 
 
@@ -121,7 +149,7 @@ def read_jobs(work: Place) -> dict[str, Counter[str]]:
     for array, noted in Ledger(work).read().items():
         states: Counter[str] = Counter()
         try:
-            states.update(job_states([array]).values())
+            states.update(map(str, job_states([array]).values()))
         except (MetacurateError, OSError):
             states["UNKNOWN"] += len(noted["units"])
         found.setdefault(noted["stage"], Counter()).update(states)
@@ -139,7 +167,7 @@ def refuse_jobs(work: Place) -> None:
     """
     ledger = Ledger(work)
     for array in ledger.read():
-        if any(state in ACTIVE for state in job_states([array]).values()):
+        if any(job.is_active for job in job_states([array]).values()):
             raise MetacurateError(
                 f"jobs of an earlier run are still at work in this folder: go on with --engine "
                 f"slurm, or end them with: scancel {array}"

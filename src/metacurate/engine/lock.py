@@ -23,7 +23,7 @@ from metacurate.engine.storage import (
     remove,
     storage_errors,
 )
-from metacurate.errors import MetacurateError
+from metacurate.errors import MetacurateError, first_line
 
 LOCK = "lock"  # a file in a folder of this machine, a folder of leases in a store
 RENEWAL = 5.0  # seconds between two signs of life
@@ -156,6 +156,8 @@ class Lease(Held):
         try:
             with reaching(place, "written"):
                 place.fs.pipe_file(place.path, self._sign(), mode="create")
+        except FileNotFoundError as error:  # no bucket
+            raise MetacurateError(f"{place}: can't be written: {first_line(error)}") from error
         except MetacurateError as error:
             if isinstance(error.__cause__, FileExistsError):
                 raise self._taken(_latest(self._folder)) from error

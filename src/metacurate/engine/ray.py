@@ -4,15 +4,17 @@ import logging
 import os
 import re
 import socket
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, ClassVar
 
 from metacurate.engine.manifest import PLAN
 from metacurate.engine.work import TRIES, Advance, Made, Units, Work, check_workers
-from metacurate.errors import MetacurateError, first_line
+from metacurate.errors import MetacurateError, UsageError, first_line
 
 IN_FLIGHT = 2  # tasks for each slot: the next one waits where the last one ends
 POLL = 0.5  # seconds between two looks at how far tasks are, and between two reports of a task
@@ -22,6 +24,7 @@ KILLS = f"workers died {TRIES} times while they were at work on it alone"
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent anywhere
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_task_oom_retries": str(TRIES - 1),  # else without end
 }
 
 log = logging.getLogger(__name__)
@@ -40,8 +43,16 @@ class RayEngine:
         """Connect to nothing yet.
 
         Args:
-            address: as `ray.init` takes it: host:port, ``auto``, or ray://host:port.
+            address: host:port, or ``auto`` for the one on this machine.
+
+        Raises:
+            UsageError: for an address of Ray's client, which can't watch over tasks.
         """
+        if (address or "").startswith("ray://"):
+            raise UsageError(
+                f"--ray-address {address}: Ray's client can't be used: call metacurate on a "
+                "machine of the cluster (ray submit, ray exec, or a job), with host:port or auto"
+            )
         self.address = address
 
     def slots(self, workers: int | None) -> int:
@@ -80,7 +91,9 @@ class RayEngine:
             while waiting or flight.running:
                 while waiting and len(flight.running) < most:
                     flight.start(waiting.popleft())
-                for units, made in flight.wait():
+                with redirect_stdout(sys.stderr):  # Ray tells there of workers that die
+                    ended = flight.wait()
+                for units, made in ended:
                     if made is not None:
                         yield made
                     elif len(units) > 1:
@@ -108,7 +121,9 @@ class _Flight:
             .options(num_cpus=0, max_restarts=-1, scheduling_strategy=here)
             .remote()
         )
-        self._run = ray.remote(_run).options(num_cpus=1, max_retries=TRIES - 1)
+        self._run = ray.remote(_run).options(
+            num_cpus=1, max_retries=TRIES - 1, enable_task_events=False
+        )
         self._number = 0
         self._done: dict[int, int] = {}  # work of each task, as far as it was told
         self.running: dict[Any, tuple[int, Units]] = {}
@@ -120,10 +135,10 @@ class _Flight:
         self._done[self._number] = 0
         self._number += 1
 
-    def wait(self) -> Iterator[tuple[Units, Made | None]]:
+    def wait(self) -> list[tuple[Units, Made | None]]:
         """Wait a moment for tasks to end.
 
-        Yields:
+        Returns:
             Units of each that has ended, and what was recorded; None where its workers died.
 
         Raises:
@@ -134,6 +149,7 @@ class _Flight:
             ended, _ = self._ray.wait(list(self.running), num_returns=len(self.running), timeout=0)
         else:
             self._tell()
+        found: list[tuple[Units, Made | None]] = []
         for reference in ended:
             number, units = self.running.pop(reference)
             told = self._done.pop(number)
@@ -144,10 +160,11 @@ class _Flight:
             except self._ray.exceptions.RayError as error:
                 log.debug("a task of %d units: %s", len(units), error)
                 self._advance(-told)
-                yield units, None
+                found.append((units, None))
             else:
                 self._advance(sum(unit.work for unit in units) - told)
-                yield units, made
+                found.append((units, made))
+        return found
 
     def _tell(self) -> None:
         """Ask how far tasks are."""
@@ -281,7 +298,7 @@ def _refuse_silent(address: str | None) -> None:
     Raises:
         MetacurateError: naming it.
     """
-    found = re.fullmatch(r"(?:ray://)?\[?([^/\]]+?)\]?:(\d+)", address or "")
+    found = re.fullmatch(r"\[?([^/\]]+?)\]?:(\d+)", address or "")
     if found is None:  # of this machine
         return
     try:

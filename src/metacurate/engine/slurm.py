@@ -11,6 +11,7 @@ import pickle
 import re
 import secrets
 import shutil
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
-from metacurate.engine.jobs import ACTIVE, Ledger, ask, job_states
+from metacurate.engine.jobs import JobState, Ledger, ask, job_states
 from metacurate.engine.local import LocalEngine
 from metacurate.engine.manifest import read_records
 from metacurate.engine.stage import Unit, UnitRecord
@@ -41,7 +42,7 @@ JOBS_PER_SLOT = 4  # so that a job that is slow holds up little
 AGAIN = 16  # units of a job, at most, that takes up what another left
 CANCELLED = "CANCELLED"
 DEFAULT_ARRAY = 1000  # jobs, where the cluster does not tell its limit
-GONE = "GONE"  # what Slurm has forgotten
+GONE = JobState("ENDED")  # what Slurm has forgotten
 
 log = logging.getLogger(__name__)
 
@@ -131,13 +132,14 @@ class _Jobs:
         self._ended: set[tuple[str, int]] = set()
         self._cancelled: list[str] = []
         self._died = False
+        self._stuck: set[str] = set()
 
     def adopt(self) -> None:
         """Take over what an earlier call has submitted, and refuse what another stage has."""
         over = []
         for array, noted in self._ledger.read().items():
             states = job_states([array])
-            if not any(state in ACTIVE for state in states.values()):
+            if not any(job.is_active for job in states.values()):
                 over.append(array)
             elif noted["stage"] != self._work.folder.name:
                 raise MetacurateError(
@@ -198,7 +200,7 @@ class _Jobs:
             yield path, read_records(content)
 
     def _look_after(
-        self, states: dict[tuple[str, int], str], waiting: Mapping[str, Unit]
+        self, states: dict[tuple[str, int], JobState], waiting: Mapping[str, Unit]
     ) -> list[tuple[Unit, str]]:
         """Submit again what jobs left that have ended.
 
@@ -216,7 +218,10 @@ class _Jobs:
             for number, names in enumerate(jobs):
                 state = states.get((array, number), GONE)
                 left = [waiting[name] for name in names if name in waiting]
-                if not left or state in ACTIVE:
+                if state.stuck and state.stuck not in self._stuck:
+                    self._stuck.add(state.stuck)
+                    log.warning("jobs of array %s wait for what will not come: %s", array, state)
+                if not left or state.is_active:
                     continue
                 if (array, number) not in self._ended:  # its records may take a moment to be seen
                     self._ended.add((array, number))
@@ -226,7 +231,7 @@ class _Jobs:
                 job = f"{array}_{number}"
                 if (error := self._ledger.read_error(job)) is not None:
                     raise MetacurateError(f"job {job}: {error} (its log is in {self._folder})")
-                if state == CANCELLED:
+                if state.name == CANCELLED:
                     self._cancelled.append(job)
                     continue
                 log.warning(
@@ -243,7 +248,7 @@ class _Jobs:
                     again += [[[unit]] for unit in left]
                 else:
                     again += [[left[i : i + AGAIN]] for i in range(0, len(left), AGAIN)]
-            active = any(states.get((array, n), GONE) in ACTIVE for n in range(len(jobs)))
+            active = any(states.get((array, n), GONE).is_active for n in range(len(jobs)))
             if not active and not any(name in waiting for names in jobs for name in names):
                 del self.arrays[array]
                 self._ledger.forget([array])
@@ -327,6 +332,8 @@ def _sbatch(
         "slurm_mem": engine.mem,
         "cpus_per_task": engine.cpus,
         "slurm_array_parallelism": engine.array_parallelism,
+        "slurm_use_srun": False,  # else scancel and time limits take seconds longer
+        "slurm_signal_delay_s": 0,  # else a signal before the time limit looks like an error
     }
     if engine.partition is not None:
         options["slurm_partition"] = engine.partition
@@ -350,6 +357,8 @@ def run_job(payload: Path, digest: str, tasks: Sequence[Units], cpus: int) -> No
     Raises:
         MetacurateError: when the payload is another one, or results can't be written.
     """
+    for number in (signal.SIGTERM, signal.SIGUSR2, signal.SIGCONT):
+        signal.signal(number, signal.SIG_DFL)  # submitit lets them pass unheard
     content = payload.read_bytes()
     if hashlib.sha256(content).hexdigest() != digest:
         raise MetacurateError(f"{payload}: is not what was submitted")

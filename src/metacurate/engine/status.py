@@ -57,7 +57,9 @@ def read_status(out: str | Place) -> dict[str, Any]:
         raise UsageError(f"{out} holds no run of metacurate")
     work = work_folder(folder)
     jobs = read_jobs(work)
-    submitted = any(state in ACTIVE for states in jobs.values() for state in states)
+    submitted = any(
+        state.partition(" ")[0] in ACTIVE for states in jobs.values() for state in states
+    )
     running = is_locked(work) or submitted
     complete = is_file(folder / MANIFEST)
     stages = [
