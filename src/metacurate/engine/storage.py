@@ -27,7 +27,7 @@ from metacurate.errors import MetacurateError, UsageError, first_line
 Place: TypeAlias = Path | UPath
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf"}  # by protocol
-WRITABLE = frozenset({"s3", "s3a", "gs", "gcs", "memory"})  # an upload is seen whole or not at all
+WRITABLE = frozenset({"file", "s3", "s3a", "gs", "gcs", "memory"})  # an upload is seen whole or not at all
 ATTEMPTS = 10  # of a request to S3, with growing pauses: about a minute
 AT_ONCE = 16  # files that are read from a store together
 CHANGED = ("LastModified", "mtime", "updated", "created")  # as stores name it
@@ -80,12 +80,22 @@ def storage_errors(filesystem: Any) -> tuple[type[Exception], ...]:
     """
     told = filesystem.protocol
     protocols = {told} if isinstance(told, str) else set(told)
-    if not {"s3", "s3a"} & protocols:
-        return (OSError,)
-    from aiohttp import ClientError as ConnectionBrokeError
-    from botocore.exceptions import BotoCoreError, ClientError
+    if {"s3", "s3a"} & protocols:
+        from aiohttp import ClientError as ConnectionBrokeError
+        from botocore.exceptions import BotoCoreError, ClientError
 
-    return OSError, BotoCoreError, ClientError, ConnectionBrokeError
+        return OSError, BotoCoreError, ClientError, ConnectionBrokeError
+    if {"gs", "gcs"} & protocols:
+        from aiohttp import ClientError as ConnectionBrokeError
+        from gcsfs.retry import HttpError
+        from google.auth.exceptions import GoogleAuthError
+
+        return OSError, HttpError, GoogleAuthError, ConnectionBrokeError
+    if "hf" in protocols:
+        from huggingface_hub.errors import HfHubHTTPError
+
+        return OSError, *HfHubHTTPError.__bases__  # those of the HTTP client that it is made with
+    return (OSError,)
 
 
 def does_not_answer(path: str, error: Exception) -> bool:
@@ -122,11 +132,11 @@ def place_of(path: str | Path | UPath) -> Place:
             f"{path}: each file that is written to the Hub is a commit: write to a folder, and "
             "upload that (hf upload)"
         )
+    if protocol not in WRITABLE:
+        raise UsageError(f"{path}: outputs are written to folders, s3:// and gs:// only")
     filesystem, name = locate(path)
     if isinstance(filesystem, LocalFileSystem):
         return Path(name)
-    if protocol not in WRITABLE:
-        raise UsageError(f"{path}: outputs are written to folders, s3:// and gs:// only")
     if not filesystem._strip_protocol(path).strip("/"):
         raise UsageError(f"{path}: names no bucket")
     place: Place = UPath(path.rstrip("/"), **_options(protocol))
