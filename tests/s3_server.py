@@ -26,7 +26,7 @@ _STOP_SECONDS = 20.0
 # What becomes the server leaves a process behind that ends it when the tests have ended. That the
 # kernel can do so alone (PR_SET_PDEATHSIG) is no help: it counts the thread that started it.
 _LAUNCH = """
-import os, select, signal, sys
+import glob, os, select, signal, sys
 tests, server = int(sys.argv[1]), os.getpid()
 try:
     ends = [os.pidfd_open(tests), os.pidfd_open(server)]
@@ -37,8 +37,11 @@ if os.getppid() != tests:
 if ends and os.fork() == 0:
     if ends[1] not in select.select(ends, [], [])[0]:
         signal.pidfd_send_signal(ends[1], signal.SIGKILL)
+        for pattern in sys.argv[2].split():
+            for path in glob.glob(pattern):
+                os.unlink(path)
     os._exit(0)
-os.execv(sys.argv[2], sys.argv[2:])
+os.execv(sys.argv[3], sys.argv[3:])
 """
 
 
@@ -69,6 +72,8 @@ class S3Server:
         self._program = _program()
         self._folder = folder.absolute()
         self._ports = _free_ports(2 * len(_PARTS))
+        # What it leaves where it cannot be told to leave nothing.
+        self._sockets = [f"seaweedfs-*-{port}.sock" for port in self._ports]
         self._process: subprocess.Popen[bytes] | None = None
         self.port = self._ports[2 * _PARTS.index("s3")]
         self.endpoint = f"http://127.0.0.1:{self.port}"
@@ -94,12 +99,16 @@ class S3Server:
         """The server's process, None while it does not run."""
         return None if self._process is None else self._process.pid
 
-    def client(self) -> Any:
-        """A botocore client that tries each request once and waits ten seconds for an answer."""
+    def client(self, endpoint: str | None = None) -> Any:
+        """A botocore client that tries each request once and waits ten seconds for an answer.
+
+        Args:
+            endpoint: of a proxy before the server, if it is not to be the server's own.
+        """
         return botocore.session.Session().create_client(
             "s3",
             region_name=REGION,
-            endpoint_url=self.endpoint,
+            endpoint_url=endpoint or self.endpoint,
             aws_access_key_id=KEY,
             aws_secret_access_key=SECRET,
             config=botocore.config.Config(
@@ -134,11 +143,13 @@ class S3Server:
         data = self._folder / "data"
         data.mkdir(parents=True, exist_ok=True)
         (self._folder / "s3.json").write_text(json.dumps(_IDENTITIES))
-        command = [self._program, "-logtostderr=true", "mini", f"-dir={data}"]
+        command = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid())]
+        command += [" ".join(f"/tmp/{name}" for name in self._sockets)]
+        command += [self._program, "-logtostderr=true", "mini", f"-dir={data}"]
         command += [f"-{option}" for option in self._options()]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), *command],
+                command,
                 cwd=self._folder,
                 env={"HOME": str(self._folder), "PATH": os.defpath, "GOMEMLIMIT": "256MiB"},
                 stdin=subprocess.DEVNULL,
@@ -167,8 +178,8 @@ class S3Server:
         self._process.kill()
         self._process.wait()
         self._process = None
-        for port in self._ports:  # its sockets, for which it knows no other place
-            for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+        for name in self._sockets:
+            for path in Path("/tmp").glob(name):
                 path.unlink(missing_ok=True)
 
     def _options(self) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from metacurate.engine.jobs import refuse_jobs
 from metacurate.errors import MetacurateError
 
 from .contract import ROOT, Name, attempts, count_letters, total
@@ -293,3 +294,23 @@ def test_jobs_outlive_who_submitted_them(slurm: Name, tmp_path: Path) -> None:
     outcome = count_letters(tmp_path, slurm)
     assert total(outcome) == letters(texts)
     assert all(len(attempts(mark)) == 1 for mark in (tmp_path / "marks").glob("*.txt"))
+
+
+def test_jobs_of_a_submitter_that_died_at_once_are_found(slurm: Name, tmp_path: Path) -> None:
+    texts = write_files(tmp_path, 4, {2: "wait"})
+    with start(tmp_path, slurm) as process:
+        wait_until(lambda: len(begun(tmp_path)) == 4 and recorded(tmp_path) == 3)
+        process.kill()
+    (array,) = jobs_of(tmp_path)
+    note = tmp_path / "out" / ".metacurate" / "jobs" / f"{array}.json"
+    told = subprocess.run(
+        ["squeue", "--noheader", f"--jobs={array}", "--format=%j"], capture_output=True, text=True
+    )
+    note.rename(note.with_name(f"{told.stdout.split()[0]}.submitted"))  # as if it knew no id yet
+    with pytest.raises(MetacurateError, match=f"at work in this folder.*scancel {array}"):
+        refuse_jobs(tmp_path / "out" / ".metacurate")
+    (tmp_path / "marks" / "go").touch()
+    outcome = count_letters(tmp_path, slurm)
+    assert total(outcome) == letters(texts)
+    assert all(len(attempts(mark)) == 1 for mark in (tmp_path / "marks").glob("*.txt"))
+    refuse_jobs(tmp_path / "out" / ".metacurate")

@@ -2,9 +2,11 @@
 
 import json
 import re
+import secrets
 import subprocess
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from metacurate.engine.storage import (
@@ -20,6 +22,7 @@ from metacurate.engine.work import Units
 from metacurate.errors import MetacurateError, first_line
 
 JOBS = "jobs"  # folder among a run's records
+SUBMITTED = ".submitted"  # ending of a note whose array has no id yet
 ACTIVE = frozenset({
     "PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD",
     "REQUEUE_FED", "RESIZING", "SIGNALING", "SPECIAL_EXIT", "STAGE_OUT", "STOPPED",
@@ -64,23 +67,55 @@ class Ledger:
         """
         self._folder = work / JOBS
 
-    def add(self, stage: str, array: str, jobs: Sequence[Units]) -> None:
-        """Note an array.
+    @contextmanager
+    def adding(
+        self, stage: str, jobs: Sequence[Units]
+    ) -> Iterator[tuple[str, Callable[[str], None]]]:
+        """Note an array before it is submitted, so that no death of this process can hide it.
 
         Args:
-            stage: name of the folder of the stage's records. array: its id. jobs: units of each.
+            stage: name of the folder of the stage's records. jobs: units of each.
+
+        Yields:
+            The name to submit it under, and what is to be told its id.
         """
-        names = [[unit.name for unit in job] for job in jobs]
-        write_json(self._folder / f"{array}.json", {"stage": stage, "units": names})
+        name = f"metacurate-{stage.rpartition('-')[0]}-{secrets.token_hex(6)}"
+        place = self._folder / f"{name}{SUBMITTED}"
+        noted = {"stage": stage, "units": [[unit.name for unit in job] for job in jobs]}
+        write_json(place, noted)
+        yield name, lambda array: write_json(self._folder / f"{array}.json", noted)
+        remove([place])
 
     def read(self) -> dict[str, dict[str, Any]]:
-        """The arrays that are noted, by their ids: `stage`, and `units` of each job."""
+        """The arrays that are noted, by their ids: `stage`, and `units` of each job.
+
+        Raises:
+            MetacurateError: when an array was submitted whose id is not known, and Slurm does
+                not tell it.
+        """
+        self._find_out()
         names = sorted(n for n in list_folder(self._folder) if n.endswith(".json"))
         contents = read_all([self._folder / name for name in names])
         return {
             name.removesuffix(".json"): json.loads(content)
             for name, content in zip(names, contents, strict=True)
         }
+
+    def _find_out(self) -> None:
+        """Ask for the ids of arrays whose submitting process died before it could note them."""
+        for file in list_folder(self._folder):
+            if not file.endswith(SUBMITTED):
+                continue
+            done = ask(
+                "squeue", "--noheader", "--states=all", f"--name={file.removesuffix(SUBMITTED)}",
+                "--format=%F",
+            )  # fmt: skip
+            if done.returncode:
+                raise MetacurateError(f"squeue: {first_line(OSError(done.stderr)) or 'no answer'}")
+            content = read_bytes(self._folder / file)
+            for array in set(done.stdout.split()):
+                write_text(self._folder / f"{array}.json", content.decode())
+            remove([self._folder / file])
 
     def forget(self, arrays: Iterable[str]) -> None:
         """Drop arrays that are over.

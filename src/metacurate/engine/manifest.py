@@ -180,6 +180,15 @@ def write_task(folder: Place, records: Sequence[UnitRecord], partial: pa.Table) 
     return path
 
 
+def drop_task(path: Place) -> None:
+    """Remove what `write_task` has written.
+
+    Args:
+        path: the file of the records.
+    """
+    remove([path, _partial(path)])
+
+
 def _partial(record: Place) -> Place:
     return record.with_suffix(".arrow")
 
@@ -241,13 +250,14 @@ class Records:
                 for record in records
             )
             if not fits:
-                useless += [path, _partial(path)]
+                useless.append(path)
                 continue
             self._files[path] = records
             taken.update(record.unit for record in records)
             if len(records) < len(found):  # what failed is tried again, and told anew
                 write_json(path, [record.to_json() for record in records])
-        remove(useless)
+        for path in useless:
+            drop_task(path)
         return [record for records in self._files.values() for record in records]
 
     def plan(self, units: Sequence[Unit], measure: str) -> None:

@@ -22,7 +22,7 @@ from typing import ClassVar
 
 from metacurate.engine.jobs import JobState, Ledger, ask, job_states
 from metacurate.engine.local import LocalEngine
-from metacurate.engine.manifest import read_records
+from metacurate.engine.manifest import drop_task, read_records
 from metacurate.engine.stage import Unit, UnitRecord
 from metacurate.engine.storage import (
     Place,
@@ -138,8 +138,7 @@ class _Jobs:
         """Take over what an earlier call has submitted, and refuse what another stage has."""
         over = []
         for array, noted in self._ledger.read().items():
-            states = job_states([array])
-            if not any(job.is_active for job in states.values()):
+            if not any(job.is_active for job in job_states([array]).values()):
                 over.append(array)
             elif noted["stage"] != self._work.folder.name:
                 raise MetacurateError(
@@ -172,9 +171,11 @@ class _Jobs:
             silent = 0
             for path, records in self._new_records():
                 new = [record for record in records if record.unit in waiting]
-                for record in new:
-                    del waiting[record.unit]
-                if new:
+                if new and len(new) < len(records):  # a job that nobody knew of did them, too
+                    drop_task(path)
+                elif new:
+                    for record in new:
+                        del waiting[record.unit]
                     advance(sum(record.work for record in new))
                     yield [(path, records)]
             for unit, reason in self._look_after(states, waiting):
@@ -261,10 +262,11 @@ class _Jobs:
         for start in range(0, len(jobs), most):
             some = jobs[start : start + most]
             payload, digest = self._payload = self._payload or _pack(self._work, self._folder)
-            array = _sbatch(self._engine, self._folder, payload, digest, some, _stage(self._work))
             units = [list(chain.from_iterable(job)) for job in some]
+            with self._ledger.adding(self._work.folder.name, units) as (name, note):
+                array = _sbatch(self._engine, self._folder, payload, digest, some, name)
+                note(array)
             self.arrays[array] = [[unit.name for unit in job] for job in units]
-            self._ledger.add(self._work.folder.name, array, units)
             log.info(
                 "%s: %d units in %d jobs of array %s",
                 _stage(self._work), sum(map(len, units)), len(some), array,
@@ -313,7 +315,7 @@ def _sbatch(
     payload: Path,
     digest: str,
     jobs: Sequence[Sequence[Units]],
-    stage: str,
+    name: str,
 ) -> str:
     """Submit an array.
 
@@ -327,7 +329,7 @@ def _sbatch(
 
     executor = submitit.AutoExecutor(folder=folder, cluster="slurm")
     options = {
-        "slurm_job_name": f"metacurate-{stage}",
+        "slurm_job_name": name,
         "slurm_time": engine.time,
         "slurm_mem": engine.mem,
         "cpus_per_task": engine.cpus,

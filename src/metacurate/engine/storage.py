@@ -27,7 +27,7 @@ from metacurate.errors import MetacurateError, UsageError, first_line
 Place: TypeAlias = Path | UPath
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf"}  # by protocol
-WRITABLE = frozenset({"file", "s3", "s3a", "gs", "gcs", "memory"})  # an upload is seen whole or not at all
+WRITABLE = frozenset({"file", "s3", "s3a", "gs", "gcs", "memory"})  # an upload is seen as a whole
 ATTEMPTS = 10  # of a request to S3, with growing pauses: about a minute
 AT_ONCE = 16  # files that are read from a store together
 CHANGED = ("LastModified", "mtime", "updated", "created")  # as stores name it
