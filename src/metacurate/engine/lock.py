@@ -18,7 +18,6 @@ from upath import UPath
 from metacurate.engine.storage import (
     Place,
     list_folder,
-    reaching,
     read_bytes,
     remove,
     storage_errors,
@@ -153,15 +152,15 @@ class Lease(Held):
             found = self._outwait(*found)
         self._number = 1 if found is None else found[0] + 1
         place = _lease(self._folder, self._number)
+        errors = storage_errors(place.fs)
         try:
-            with reaching(place, "written"):
-                place.fs.pipe_file(place.path, self._sign(), mode="create")
-        except FileNotFoundError as error:  # no bucket
-            raise MetacurateError(f"{place}: can't be written: {first_line(error)}") from error
-        except MetacurateError as error:
-            if isinstance(error.__cause__, FileExistsError):
-                raise self._taken(_latest(self._folder)) from error
-            raise
+            place.fs.pipe_file(place.path, self._sign(), mode="create")
+        except errors as error:  # stores tell by errors of many kinds that it is there already
+            now = _latest(self._folder)
+            if now is None or now[0] < self._number:
+                raise MetacurateError(f"{place}: can't be written: {first_line(error)}") from error
+            if now[1]["token"] != self._token:  # else it was written, and only the answer was lost
+                raise self._taken(now) from error
         if found is not None:
             remove([_lease(self._folder, found[0])])
         self._thread.start()

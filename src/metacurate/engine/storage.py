@@ -78,8 +78,7 @@ def storage_errors(filesystem: Any) -> tuple[type[Exception], ...]:
     Returns:
         For `except`: not all are OSErrors where there are no credentials, or no connection.
     """
-    told = filesystem.protocol
-    protocols = {told} if isinstance(told, str) else set(told)
+    protocols = _protocols(filesystem)
     if {"s3", "s3a"} & protocols:
         from aiohttp import ClientError as ConnectionBrokeError
         from botocore.exceptions import BotoCoreError, ClientError
@@ -98,6 +97,20 @@ def storage_errors(filesystem: Any) -> tuple[type[Exception], ...]:
     return (OSError,)
 
 
+def at_once(filesystem: Any) -> dict[str, Any]:
+    """Options with which a small file is read by one request: s3fs would ask for its size first.
+
+    Args:
+        filesystem: of fsspec.
+    """
+    return {"max_concurrency": 1} if "s3" in _protocols(filesystem) else {}
+
+
+def _protocols(filesystem: Any) -> set[str]:
+    told = filesystem.protocol
+    return {told} if isinstance(told, str) else set(told)
+
+
 def does_not_answer(path: str, error: Exception) -> bool:
     """Whether an error tells of a store that does not answer, rather than of a broken file.
 
@@ -105,6 +118,8 @@ def does_not_answer(path: str, error: Exception) -> bool:
         path: what was read, path or URI. error: what came of it.
     """
     if "://" not in path or isinstance(error, FileNotFoundError | PermissionError):
+        return False
+    if type(error).__name__ == "FileExpired":  # s3fs's, of a file that was replaced
         return False
     if isinstance(error, OSError):  # Arrow's own, of what it read, have no number
         return isinstance(error, ConnectionError | TimeoutError) or error.errno is not None
@@ -330,7 +345,9 @@ def read_bytes(place: Place) -> bytes:
     """
     with reaching(place):
         content: bytes = (
-            place.read_bytes() if isinstance(place, Path) else place.fs.cat_file(place.path)
+            place.read_bytes()
+            if isinstance(place, Path)
+            else place.fs.cat_file(place.path, **at_once(place.fs))
         )
     return content
 
@@ -352,7 +369,7 @@ def read_all(places: Sequence[Place]) -> Iterator[bytes]:
             continue
         names = [place.path for place in some if not isinstance(place, Path)]
         with reaching(some[0]):
-            contents = some[0].fs.cat(names)
+            contents = some[0].fs.cat(names, **at_once(some[0].fs))
         yield from (contents[name] for name in names)
 
 
@@ -476,7 +493,8 @@ def walk(folder: Place) -> Iterator[tuple[str, int]]:
     with reaching(folder):
         found = folder.fs.find(folder.path, detail=True)
     for name, info in found.items():
-        yield name.removeprefix(folder.path.rstrip("/") + "/"), int(info["size"] or 0)
+        if info["type"] == "file":
+            yield name.removeprefix(folder.path.rstrip("/") + "/"), int(info["size"] or 0)
 
 
 def remove(places: Iterable[Place]) -> None:

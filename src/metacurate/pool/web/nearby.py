@@ -14,7 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 from urllib3.exceptions import ProtocolError
 
 from metacurate.engine.stage import StoppedError, Watch
-from metacurate.engine.storage import locate, make_folder, storage_errors
+from metacurate.engine.storage import at_once, locate, make_folder, storage_errors
 from metacurate.errors import InputError, MetacurateError, UsageError, first_line
 from metacurate.http.client import BUSY, Client
 from metacurate.http.download import Part, complete
@@ -162,7 +162,7 @@ def _copy(path: str, place: Path, check: Callable[[], None]) -> None:
     filesystem, name = locate(path)
     told = _Told(check)
     # one request for all of it: Common Crawl asks for that, where s3fs would send ten at a time
-    options = {"max_concurrency": 1} if path.startswith(("s3://", "s3a://")) else {}
+    options = at_once(filesystem)
     try:
         filesystem.get_file(name, str(place), callback=told, **options)
     except FileNotFoundError as error:
