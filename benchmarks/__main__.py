@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import count, curate, dedup, entries, extract, matching, ngrams
+from benchmarks import count, curate, dedup, entries, extract, matching, ngrams, scale
 from benchmarks.data import ROOT, WORK
 from benchmarks.fresh import MeasurementError
 from benchmarks.report import Section, save
@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Callable[[Sizes], Section]] = {
     "dedup": dedup.run,
     "ngrams": ngrams.run,
     "entries": entries.run,
+    "scale": scale.run,
 }
 
 

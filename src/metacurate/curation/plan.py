@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,8 @@ class PlanStage(Stage):
 
 class PlanTask(Task):
     """Draws the pairs of several units."""
+
+    mapped: ClassVar[bool] = True
 
     def __init__(self, stage: PlanStage, watch: Watch) -> None:
         """Start with no pairs."""

@@ -161,11 +161,14 @@ def read_records(content: bytes) -> list[UnitRecord]:
     return [UnitRecord.from_json(fields) for fields in json.loads(content)]
 
 
-def write_task(folder: Place, records: Sequence[UnitRecord], partial: pa.Table) -> Place:
+def write_task(
+    folder: Place, records: Sequence[UnitRecord], partial: pa.Table, *, mapped: bool = False
+) -> Place:
     """Record a finished task: its partial result first, then that it is done.
 
     Args:
         folder: of the stage's records. records: of the task's units. partial: what it added up.
+        mapped: see `metacurate.engine.stage.Task`.
 
     Returns:
         The file of the records.
@@ -175,7 +178,8 @@ def write_task(folder: Place, records: Sequence[UnitRecord], partial: pa.Table) 
     """
     names = "\n".join(record.unit for record in records)
     path = folder / f"{hashlib.sha256(names.encode()).hexdigest()[:24]}.json"
-    write_arrow(_partial(path), partial, compressed=partial.nbytes > COMPRESSED_FROM)
+    is_large = partial.nbytes > COMPRESSED_FROM or not isinstance(folder, Path)
+    write_arrow(_partial(path), partial, compressed=is_large and not mapped)
     write_json(path, [record.to_json() for record in records])
     return path
 

@@ -152,7 +152,14 @@ class Watch:
 
 
 class Task(ABC):
-    """One worker's pass over several units, with what it adds up on the way."""
+    """One worker's pass over several units, with what it adds up on the way.
+
+    Attributes:
+        mapped: whether what it adds up is read piece by piece, from the disk: so it is not
+            compressed, however large it is.
+    """
+
+    mapped: ClassVar[bool] = False
 
     @property
     def full(self) -> bool:

@@ -274,13 +274,12 @@ def write_arrow(place: Place, table: pa.Table, *, compressed: bool = False) -> N
 
     Args:
         place: where to. table: what.
-        compressed: whether to make it small, with zstd, rather than quick to read; in a store
-            it is always.
+        compressed: whether to make it small, with zstd, rather than quick to read.
 
     Raises:
         MetacurateError: when it can't be written.
     """
-    codec = pa.Codec("zstd", 1) if compressed or not isinstance(place, Path) else None
+    codec = pa.Codec("zstd", 1) if compressed else None
     options = pa.ipc.IpcWriteOptions(compression=codec)
 
     def write(temporary: Path) -> None:

@@ -44,7 +44,7 @@ class Work:
 
         def record(task: Task) -> None:
             if made:
-                path = write_task(self.folder, made, task.partial())
+                path = write_task(self.folder, made, task.partial(), mapped=task.mapped)
                 recorded.append((path, list(made)))
                 made.clear()
 

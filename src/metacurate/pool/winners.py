@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,8 @@ from metacurate.pool.tables import Pool
 KEY_FORMAT = 1  # raise with each change of what tasks leave
 KEY_SEEDS = (0, 1)  # of the two halves of a key
 PARTITION_ROWS = 4_000_000  # so many keys, or a quarter more, are sorted at once
-RECORD_BYTES = 8 << 20  # of keys, after which a task is recorded: small, so that it is mapped
+MOST_PARTITIONS = 256  # else more: each partition opens each file of keys
+RECORD_BYTES = 64 << 20  # of keys, after which a task is recorded
 WRITE_BYTES = 1 << 24
 READ_ROWS = 1 << 24
 
@@ -132,6 +133,8 @@ def hash_keys(columns: Sequence[pa.Array]) -> Hashes:
 class KeyTask(Task):
     """Collects the keys of several units; implementations say which rows take part."""
 
+    mapped: ClassVar[bool] = True
+
     def __init__(self) -> None:
         """Start with none."""
         self.clear()
@@ -217,18 +220,21 @@ def write_fates(
     starts = {unit.name: pool.first_rows[unit.source] + unit.first_row for unit in pool.units}
     files = [_KeyFile.open(path, None) for path in elsewhere]  # first: what they hold is known
     files += [_KeyFile.open(path, starts) for path in keys]
-    parts = -(-sum(file.size for file in files) // PARTITION_ROWS)
+    total = sum(file.size for file in files)
+    rows = max(PARTITION_ROWS, -(-total // MOST_PARTITIONS))
+    parts = -(-total // rows)
     edges = np.array([2**64 * part // max(1, parts) for part in range(1, parts)], np.uint64)
     cuts = [file.cut(edges) for file in files]
     for part in range(parts):
         _decide_partition(
             fates,
+            rows,
             [_Range(file, *cut[part : part + 2]) for file, cut in zip(files, cuts, strict=True)],
         )
     fates.flush()
 
 
-def _decide_partition(fates: Bytes, ranges: Sequence["_Range"]) -> None:
+def _decide_partition(fates: Bytes, rows_at_once: int, ranges: Sequence["_Range"]) -> None:
     """Decide about a range of keys, in pieces where a frequent key makes it large.
 
     Only the best row of each key is carried from one piece to the next: the others have lost,
@@ -236,12 +242,13 @@ def _decide_partition(fates: Bytes, ranges: Sequence["_Range"]) -> None:
 
     Args:
         fates: uint8[rows of the pool], where to write.
+        rows_at_once: so many keys, or a quarter more, are sorted together.
         ranges: of all files, other pools' first.
     """
     waiting = deque(each for each in ranges if each.size)
     columns: Columns = {"rows": np.zeros(0, np.int64)}
     while waiting:
-        room = max(PARTITION_ROWS * 5 // 4 - len(columns["rows"]), PARTITION_ROWS // 4)
+        room = max(rows_at_once * 5 // 4 - len(columns["rows"]), rows_at_once // 4)
         piece: list[_Range] = []
         while waiting and (not piece or waiting[0].size <= room):
             room -= waiting[0].size
