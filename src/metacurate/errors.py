@@ -48,6 +48,19 @@ class StorageError(MetacurateError):
         return type(self), (self._arguments[0], Exception(self._arguments[1]))
 
 
+class UnexpectedError(MetacurateError):
+    """What a worker did not expect: a mistake of ours, or a machine that lacks something."""
+
+    @classmethod
+    def of(cls, error: BaseException) -> "UnexpectedError":
+        """Tell of any exception in a form that crosses process borders.
+
+        Args:
+            error: what was raised.
+        """
+        return cls(f"{type(error).__name__}: {first_line(error)}".rstrip(": "))
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's message: libraries add hints and tables below it.
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from metacurate.engine.storage import Place
+from metacurate.engine.stores import Place
 
 from .twin import Kept
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import metacurate as mc
-from metacurate.engine.storage import Place
+from metacurate.engine.stores import Place
 from metacurate.errors import InputError, UsageError
 
 Rows = list[tuple[str, str]]

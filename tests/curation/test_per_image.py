@@ -19,7 +19,7 @@ from scipy.stats import binomtest, chisquare
 import metacurate as mc
 from metacurate.curation.curate import plan, sample
 from metacurate.engine.progress import Silent
-from metacurate.engine.storage import Place
+from metacurate.engine.stores import Place
 from metacurate.errors import UsageError
 from metacurate.pool import winners
 

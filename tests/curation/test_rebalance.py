@@ -17,7 +17,7 @@ from scipy.stats import chi2
 
 import metacurate as mc
 from metacurate.curation.curate import plan, sample
-from metacurate.engine.storage import Place
+from metacurate.engine.stores import Place
 from metacurate.errors import InputError, UsageError
 from metacurate.schema import CURATED
 

@@ -20,7 +20,8 @@ from metacurate.engine.ray import RayEngine
 from metacurate.engine.run import Outcome, run
 from metacurate.engine.slurm import SlurmEngine
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
-from metacurate.engine.storage import Place, arrow_tables, place_of, write_parquet
+from metacurate.engine.storage import arrow_tables, write_parquet
+from metacurate.engine.stores import Place, place_of
 from metacurate.engine.work import Engine
 from metacurate.errors import InputError
 

@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
-from metacurate.engine.jobs import refuse_jobs
+from metacurate.engine.jobs import active_arrays
 from metacurate.errors import MetacurateError
+from metacurate.matching.matcher import Matcher
 
 from .contract import ROOT, Name, attempts, count_letters, total
+from .runs import CONCEPTS
 
 NAMES: tuple[Name, ...] = ("threads", "processes", "ray", "slurm")
 CLUSTERS: tuple[Name, ...] = ("processes", "ray", "slurm")  # where a worker can die alone
@@ -242,6 +244,25 @@ def test_a_machine_that_goes_costs_nothing(ray: Name, ray_cluster: Any, tmp_path
     assert (total(outcome), outcome.resumed) == (letters(texts), 12)
 
 
+def test_large_arrays_are_read_where_they_lie(ray: Name, ray_cluster: Any) -> None:
+    import ray as package
+
+    from metacurate.engine.ray import RayEngine
+
+    def look(box: list[Any]) -> tuple[bool, bool, bool, list[list[int]]]:
+        matcher = package.get(box[0])
+        words, entries = matcher.automaton.words, matcher.metadata.entries
+        return (
+            words.flags.owndata, words.flags.writeable, entries.buffers()[2].is_mutable,
+            matcher.match(["w1 w2"]).to_pylist(),
+        )  # fmt: skip
+
+    RayEngine().slots(None)
+    reference = package.put(Matcher(CONCEPTS))
+    found = package.get(package.remote(look).remote([reference]))
+    assert found == (False, False, False, [[1, 2]])
+
+
 def test_no_cluster_is_an_error_that_says_so(ray: Name, monkeypatch: pytest.MonkeyPatch) -> None:
     import ray as package
 
@@ -307,10 +328,9 @@ def test_jobs_of_a_submitter_that_died_at_once_are_found(slurm: Name, tmp_path: 
         ["squeue", "--noheader", f"--jobs={array}", "--format=%j"], capture_output=True, text=True
     )
     note.rename(note.with_name(f"{told.stdout.split()[0]}.submitted"))  # as if it knew no id yet
-    with pytest.raises(MetacurateError, match=f"at work in this folder.*scancel {array}"):
-        refuse_jobs(tmp_path / "out" / ".metacurate")
+    assert active_arrays(tmp_path / "out" / ".metacurate") == [array]
     (tmp_path / "marks" / "go").touch()
     outcome = count_letters(tmp_path, slurm)
     assert total(outcome) == letters(texts)
     assert all(len(attempts(mark)) == 1 for mark in (tmp_path / "marks").glob("*.txt"))
-    refuse_jobs(tmp_path / "out" / ".metacurate")
+    assert active_arrays(tmp_path / "out" / ".metacurate") == []

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from upath import UPath
 
-from metacurate.engine.storage import place_of
+from metacurate.engine.stores import place_of
 
 from .contract import Name
 from .runs import start

@@ -21,7 +21,8 @@ import metacurate as mc
 from metacurate.engine import lock as locks
 from metacurate.engine.lock import Lease, is_locked, lock
 from metacurate.engine.status import read_info, read_status
-from metacurate.engine.storage import list_folder, place_of, read_bytes, write_text
+from metacurate.engine.storage import list_folder, read_bytes, write_text
+from metacurate.engine.stores import place_of
 from metacurate.errors import MetacurateError, StorageError
 from metacurate.pool.dedup import dedup
 from metacurate.pool.pack import pack
@@ -338,8 +339,10 @@ def test_of_many_only_one_gets_the_lease(bucket: str, quick: None) -> None:
     held[0].release()
     assert not is_locked(folder)
     with lock(folder):
-        pass
-    assert list_folder(folder / "lock") == {}
+        write_text(folder / "a", "as a run leaves")
+    assert list(list_folder(folder / "lock")) == ["00000001.json"]
+    with lock(folder):
+        assert list(list_folder(folder / "lock")) == ["00000002.json"]
 
 
 def test_a_run_that_was_killed_is_outwaited(
@@ -358,12 +361,15 @@ def test_a_run_that_was_killed_is_outwaited(
     assert read_table(place_of(out) / "curated", KEPT) == expected(tmp_path)
 
 
-def test_who_was_cut_off_finds_out(bucket: str, proxy: TcpProxy, quick: None) -> None:
+def test_who_was_cut_off_finds_out(
+    bucket: str, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = place_of(f"{bucket}/out/.metacurate")
     assert isinstance(folder, UPath)
     first, second = Lease(folder), Lease(folder)
     first.acquire()
-    last, first._sign = first._sign(), lambda: last  # type: ignore[method-assign]
+    last = first._sign()
+    monkeypatch.setattr(first, "_sign", lambda: last)
     time.sleep(1)  # from now on its signs of life tell of none
     second.acquire()
     wait_until(first._lost.is_set)

@@ -12,13 +12,10 @@ from upath import UPath
 from metacurate.engine.lock import lock
 from metacurate.engine.storage import (
     LocalCopies,
-    Place,
     arrow_tables,
-    does_not_answer,
     is_file,
     is_folder,
     list_folder,
-    place_of,
     read_all,
     read_bytes,
     remove,
@@ -29,6 +26,7 @@ from metacurate.engine.storage import (
     write_json,
     write_text,
 )
+from metacurate.engine.stores import Place, does_not_answer, place_of
 from metacurate.errors import MetacurateError, StorageError, UsageError
 
 

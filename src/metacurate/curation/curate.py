@@ -14,7 +14,8 @@ from metacurate.curation.job import Job, KnownCounts, PoolOptions, read_counts
 from metacurate.curation.plan import check_budget
 from metacurate.curation.stages import SampleStage, Tally, Values
 from metacurate.curation.uids import check_uids, write_uids
-from metacurate.engine.storage import Place, make_folder, place_of, write_json, write_text
+from metacurate.engine.storage import make_folder, write_json, write_text
+from metacurate.engine.stores import Place, place_of
 from metacurate.errors import UsageError
 from metacurate.hashing.pairs import check_seed
 from metacurate.matching.matcher import Matcher

@@ -17,7 +17,8 @@ from metacurate.curation.stages import CountStage, Sampling, Tally
 from metacurate.engine.manifest import read_manifest
 from metacurate.engine.progress import Progress
 from metacurate.engine.run import Outcome
-from metacurate.engine.storage import Place, is_file, place_of, read_bytes, write_parquet
+from metacurate.engine.storage import is_file, read_bytes, write_parquet
+from metacurate.engine.stores import Place, place_of
 from metacurate.engine.work import Engine
 from metacurate.engine.workspace import OnError, Workspace, open_workspace
 from metacurate.errors import InputError, MetacurateError, UsageError, first_line

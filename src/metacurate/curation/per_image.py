@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from metacurate.curation.balance import list_arrays
 from metacurate.engine.stage import Stage, Unit, UnitRecord, Watch
-from metacurate.engine.storage import Place
+from metacurate.engine.stores import Place
 from metacurate.engine.workspace import Workspace
 from metacurate.hashing.pairs import hash_pairs
 from metacurate.matching.automaton import FORMAT

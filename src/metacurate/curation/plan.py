@@ -13,7 +13,8 @@ from metacurate.curation.balance import check_threshold, tail_share_of
 from metacurate.curation.count import Counts
 from metacurate.curation.stages import Sampling
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
-from metacurate.engine.storage import LocalCopies, Place, read_arrow
+from metacurate.engine.storage import LocalCopies, read_arrow
+from metacurate.engine.stores import Place
 from metacurate.errors import UsageError
 from metacurate.pool.reader import CorruptRows, Reader
 

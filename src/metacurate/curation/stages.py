@@ -14,7 +14,8 @@ from metacurate.curation.balance import Balance, list_arrays
 from metacurate.curation.count import Counts
 from metacurate.curation.sample import draws
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
-from metacurate.engine.storage import Place, arrow_tables, write_parquet
+from metacurate.engine.storage import arrow_tables, write_parquet
+from metacurate.engine.stores import Place
 from metacurate.matching.automaton import FORMAT
 from metacurate.matching.matcher import Counter, Matcher
 from metacurate.pool.files import CURATED_FOLDER

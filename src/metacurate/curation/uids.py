@@ -8,7 +8,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from metacurate.engine.storage import Place, list_folder, write_atomically
+from metacurate.engine.storage import list_folder, write_atomically
+from metacurate.engine.stores import Place, reaching
 from metacurate.errors import InputError, UsageError
 from metacurate.pool.tables import Pool, column_type, open_parquet
 from metacurate.schema import is_text
@@ -54,8 +55,9 @@ def write_uids(folder: Place, place: Place) -> None:
     for name in sorted(list_folder(folder)):
         if name.endswith(".parquet"):
             path = str(folder / name)
-            batches = open_parquet(path).iter_batches(columns=[COLUMN])
-            parts += [parse_uids(batch.column(0), path) for batch in batches]
+            with reaching(folder / name):
+                batches = open_parquet(path).iter_batches(columns=[COLUMN])
+                parts += [parse_uids(batch.column(0), path) for batch in batches]
     uids = np.concatenate(parts)
     uids = uids[np.lexsort((uids["f1"], uids["f0"]))]
 

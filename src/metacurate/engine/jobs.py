@@ -1,34 +1,36 @@
 """The jobs that a run has submitted to Slurm: which there are, and how they are."""
 
 import json
-import re
 import secrets
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from metacurate.engine.storage import (
-    Place,
     list_folder,
-    read_all,
     read_bytes,
     remove,
     write_json,
     write_text,
 )
+from metacurate.engine.stores import Place
 from metacurate.engine.work import Units
 from metacurate.errors import MetacurateError, first_line
 
 JOBS = "jobs"  # folder among a run's records
-SUBMITTED = ".submitted"  # ending of a note whose array has no id yet
+NOTED = ".json"  # ending of an array's note
+SUBMITTED = ".submitted"  # of one that has no id yet
+BEGUN = ".begun"  # of a job that has begun
+ERROR = ".error"  # of one that ended with an error
+ANSWER = 60.0  # seconds that Slurm's commands have
+AT_ONCE = 200  # arrays that are asked after together
+PENDING, CANCELLED = "PENDING", "CANCELLED"
 ACTIVE = frozenset({
     "PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD",
     "REQUEUE_FED", "RESIZING", "SIGNALING", "SPECIAL_EXIT", "STAGE_OUT", "STOPPED",
 })  # fmt: skip
-
-
 STUCK = frozenset({  # why a job waits that will wait forever
     "PartitionTimeLimit", "PartitionNodeLimit", "PartitionConfig", "BadConstraints",
     "AccountNotAllowed", "QOSNotAllowed", "InvalidAccount", "InvalidQOS", "JobHeldUser",
@@ -57,7 +59,7 @@ class JobState(NamedTuple):
 
 
 class Ledger:
-    """Which arrays of jobs a run has submitted, and the units of each job."""
+    """Which arrays of jobs a run has submitted, the units of each job, and what jobs tell."""
 
     def __init__(self, work: Place) -> None:
         """Find it.
@@ -65,7 +67,7 @@ class Ledger:
         Args:
             work: folder of a run's records.
         """
-        self._folder = work / JOBS
+        self.folder = work / JOBS
 
     @contextmanager
     def adding(
@@ -78,76 +80,93 @@ class Ledger:
 
         Yields:
             The name to submit it under, and what is to be told its id.
-        """
-        name = f"metacurate-{stage.rpartition('-')[0]}-{secrets.token_hex(6)}"
-        place = self._folder / f"{name}{SUBMITTED}"
-        noted = {"stage": stage, "units": [[unit.name for unit in job] for job in jobs]}
-        write_json(place, noted)
-        yield name, lambda array: write_json(self._folder / f"{array}.json", noted)
-        remove([place])
-
-    def read(self) -> dict[str, dict[str, Any]]:
-        """The arrays that are noted, by their ids: `stage`, and `units` of each job.
 
         Raises:
-            MetacurateError: when an array was submitted whose id is not known, and Slurm does
-                not tell it.
+            MetacurateError: when it can't be noted.
         """
-        self._find_out()
-        names = sorted(n for n in list_folder(self._folder) if n.endswith(".json"))
-        contents = read_all([self._folder / name for name in names])
-        return {
-            name.removesuffix(".json"): json.loads(content)
-            for name, content in zip(names, contents, strict=True)
-        }
+        name = f"metacurate-{stage.rpartition('-')[0]}-{secrets.token_hex(6)}"
+        place = self.folder / f"{name}{SUBMITTED}"
+        noted = {"stage": stage, "units": [[unit.name for unit in job] for job in jobs]}
+        write_json(place, noted)
+        yield name, lambda array: write_json(self.folder / f"{array}{NOTED}", noted)
+        remove([place])
 
-    def _find_out(self) -> None:
-        """Ask for the ids of arrays whose submitting process died before it could note them."""
-        for file in list_folder(self._folder):
-            if not file.endswith(SUBMITTED):
-                continue
-            done = ask(
-                "squeue", "--noheader", "--states=all", f"--name={file.removesuffix(SUBMITTED)}",
-                "--format=%F",
-            )  # fmt: skip
-            if done.returncode:
-                raise MetacurateError(f"squeue: {first_line(OSError(done.stderr)) or 'no answer'}")
-            content = read_bytes(self._folder / file)
-            for array in set(done.stdout.split()):
-                write_text(self._folder / f"{array}.json", content.decode())
-            remove([self._folder / file])
+    def read(self, ending: str = NOTED) -> dict[str, dict[str, Any]]:
+        """The arrays that are noted, by their ids: `stage`, and `units` of each job.
+
+        Args:
+            ending: of the notes: those of arrays without an id have another.
+
+        Raises:
+            MetacurateError: when the notes can't be read.
+        """
+        found = {}
+        for name in sorted(list_folder(self.folder)):
+            if name.endswith(ending):
+                with suppress(FileNotFoundError):  # it was dropped meanwhile
+                    content = read_bytes(self.folder / name)
+                    found[name.removesuffix(ending)] = json.loads(content)
+        return found
+
+    def find_out(self) -> None:
+        """Find the ids of arrays whose submitting process died before it could note them.
+
+        For whoever holds the run's lock.
+
+        Raises:
+            MetacurateError: when Slurm does not answer.
+        """
+        for name, noted in self.read(SUBMITTED).items():
+            answer = ask("squeue", "--noheader", "--states=all", f"--name={name}", "--format=%F")
+            if answer.returncode:
+                raise _unanswered(answer)
+            for array in set(answer.stdout.split()):
+                write_json(self.folder / f"{array}{NOTED}", noted)
+            remove([self.folder / f"{name}{SUBMITTED}"])
 
     def forget(self, arrays: Iterable[str]) -> None:
-        """Drop arrays that are over.
+        """Drop arrays that are over, with what their jobs told.
 
         Args:
             arrays: their ids.
+
+        Raises:
+            MetacurateError: when that can't be done.
         """
         over = set(arrays)
-        names = list_folder(self._folder)
-        remove(self._folder / name for name in names if re.split("[._]", name)[0] in over)
+        names = list_folder(self.folder) if over else {}
+        remove(
+            self.folder / name for name in names if name.partition(".")[0].partition("_")[0] in over
+        )
 
-    def tell_error(self, job: str, error: BaseException) -> None:
-        """Note what ended a job that no other try will mend.
-
-        Args:
-            job: array and number. error: what it was.
-        """
-        write_text(self._folder / f"{job}.error", first_line(error) or type(error).__name__)
-
-    def read_error(self, job: str) -> str | None:
-        """What `tell_error` noted of a job, or None.
+    def tell(self, job: str, ending: str, text: str = "") -> None:
+        """Note what a job has to tell: that it has begun, or what ended it.
 
         Args:
-            job: array and number.
+            job: array and number. ending: which of the two. text: the error, in one line.
+
+        Raises:
+            MetacurateError: when it can't be noted.
         """
-        try:
-            return read_bytes(self._folder / f"{job}.error").decode()
-        except FileNotFoundError:
-            return None
+        write_text(self.folder / f"{job}{ending}", text)
+
+    def told(self, ending: str) -> dict[str, Place]:
+        """Where jobs told something, by array and number.
+
+        Args:
+            ending: what.
+
+        Raises:
+            MetacurateError: when that can't be looked at.
+        """
+        return {
+            name.removesuffix(ending): self.folder / name
+            for name in list_folder(self.folder)
+            if name.endswith(ending)
+        }
 
 
-def job_states(arrays: Iterable[str]) -> dict[tuple[str, int], JobState]:
+def job_states(arrays: Sequence[str]) -> dict[tuple[str, int], JobState]:
     """States of the jobs of some arrays, by array and number, as `squeue` tells them.
 
     Args:
@@ -157,18 +176,46 @@ def job_states(arrays: Iterable[str]) -> dict[tuple[str, int], JobState]:
         MetacurateError: when Slurm does not answer.
     """
     states: dict[tuple[str, int], JobState] = {}
-    for array in arrays:
-        done = ask(
-            "squeue", "--noheader", "--array", "--states=all", f"--jobs={array}",
+    for start in range(0, len(arrays), AT_ONCE):
+        some = arrays[start : start + AT_ONCE]
+        answer = ask(
+            "squeue", "--noheader", "--array", "--states=all", f"--jobs={','.join(some)}",
             "--format=%F|%K|%T|%r",
         )  # fmt: skip
-        if done.returncode and "Invalid job id" not in done.stderr:
-            raise MetacurateError(f"squeue: {first_line(OSError(done.stderr)) or 'no answer'}")
-        for line in done.stdout.splitlines():
+        if answer.returncode and "Invalid job id" not in answer.stderr:
+            raise _unanswered(answer)
+        for line in answer.stdout.splitlines():
             parent, number, state, reason = line.split("|")
             job = JobState(state, reason if reason in STUCK else "")
             states[parent, int(number) if number.isdigit() else 0] = job
     return states
+
+
+def active_arrays(work: Place) -> list[str]:
+    """Arrays of a run that may do something yet; those that are over are dropped.
+
+    For whoever holds the run's lock.
+
+    Args:
+        work: folder of the run's records.
+
+    Raises:
+        MetacurateError: when arrays are noted and Slurm does not answer.
+    """
+    ledger = Ledger(work)
+    if not list_folder(ledger.folder):
+        return []
+    try:
+        ledger.find_out()
+        arrays = list(ledger.read())
+        active = {array for (array, _), job in job_states(arrays).items() if job.is_active}
+    except MetacurateError as error:
+        raise MetacurateError(
+            f"{error}. Jobs that are noted in {ledger.folder} may be at work: call where Slurm "
+            "answers, or remove that folder where you know that none is"
+        ) from error
+    ledger.forget(array for array in arrays if array not in active)
+    return [array for array in arrays if array in active]
 
 
 def read_jobs(work: Place) -> dict[str, Counter[str]]:
@@ -180,33 +227,21 @@ def read_jobs(work: Place) -> dict[str, Counter[str]]:
     Returns:
         Nothing where there are none; a state of UNKNOWN where Slurm can't be asked here.
     """
-    found: dict[str, Counter[str]] = {}
-    for array, noted in Ledger(work).read().items():
-        states: Counter[str] = Counter()
-        try:
-            states.update(map(str, job_states([array]).values()))
-        except (MetacurateError, OSError):
-            states["UNKNOWN"] += len(noted["units"])
-        found.setdefault(noted["stage"], Counter()).update(states)
-    return found
-
-
-def refuse_jobs(work: Place) -> None:
-    """Refuse to work in a folder in which jobs are at work.
-
-    Args:
-        work: folder of the run's records.
-
-    Raises:
-        MetacurateError: naming them.
-    """
     ledger = Ledger(work)
-    for array in ledger.read():
-        if any(job.is_active for job in job_states([array]).values()):
-            raise MetacurateError(
-                f"jobs of an earlier run are still at work in this folder: go on with --engine "
-                f"slurm, or end them with: scancel {array}"
-            )
+    noted = ledger.read()
+    found: dict[str, Counter[str]] = {}
+    try:
+        states = job_states(list(noted))
+    except MetacurateError:
+        states = {}
+        for one in noted.values():
+            found.setdefault(one["stage"], Counter())["UNKNOWN"] += len(one["units"])
+    for (array, _), job in states.items():
+        if array in noted:
+            found.setdefault(noted[array]["stage"], Counter())[str(job)] += 1
+    for one in ledger.read(SUBMITTED).values():
+        found.setdefault(one["stage"], Counter())["UNKNOWN"] += len(one["units"])
+    return found
 
 
 def ask(*command: str) -> "subprocess.CompletedProcess[str]":
@@ -216,11 +251,17 @@ def ask(*command: str) -> "subprocess.CompletedProcess[str]":
         *command: its name and arguments.
 
     Raises:
-        MetacurateError: when it is not on this machine.
+        MetacurateError: when it is not on this machine, or does not end.
     """
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        return subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, check=False, timeout=ANSWER
+        )
     except FileNotFoundError as error:
-        raise MetacurateError(
-            f"there is no {command[0]} here: is this a machine of Slurm?"
-        ) from error
+        raise MetacurateError(f"there is no {command[0]} on this machine") from error
+    except subprocess.TimeoutExpired as error:
+        raise MetacurateError(f"{command[0]} gives no answer") from error
+
+
+def _unanswered(answer: "subprocess.CompletedProcess[str]") -> MetacurateError:
+    return MetacurateError(f"squeue: {first_line(OSError(answer.stderr)) or 'no answer'}")

@@ -51,6 +51,10 @@ class LocalEngine:
     """This machine: threads, or processes for stages whose work Python itself does."""
 
     name: ClassVar[str] = "local"
+    outlives: ClassVar[bool] = False
+
+    def close(self) -> None:
+        """Nothing is left to let go of."""
 
     def slots(self, workers: int | None) -> int:
         """As many as asked for; else all cores.
@@ -195,6 +199,7 @@ def map_processes(
         min(workers, max(1, len(items))), context, _begin, (stopped, begun, done_by_item)
     ) as pool:
         waiting: dict[Future[Result], int] = {}
+        left = set(range(len(items)))
         try:
             for i, item in enumerate(items):
                 waiting[pool.submit(_work, function, i, item)] = i
@@ -203,15 +208,14 @@ def map_processes(
                 tell()
                 for future in sorted(done, key=lambda future: future.exception() is not None):
                     result = future.result()  # those that are good first
-                    del waiting[future]
+                    left.discard(waiting.pop(future))
                     yield result
         except BrokenProcessPool as error:
             if any(begun):
                 tell()
-                left = sorted(waiting.values())
                 raise WorkerDiedError(
-                    {i: done_by_item[i] for i in left if begun[i]},
-                    [i for i in left if not begun[i]],
+                    {i: done_by_item[i] for i in sorted(left) if begun[i]},
+                    [i for i in sorted(left) if not begun[i]],
                 ) from error
             raise MetacurateError(
                 "no worker process could begin: there was too little memory, or the script that "

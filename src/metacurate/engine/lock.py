@@ -15,13 +15,8 @@ from typing import IO, Any
 
 from upath import UPath
 
-from metacurate.engine.storage import (
-    Place,
-    list_folder,
-    read_bytes,
-    remove,
-    storage_errors,
-)
+from metacurate.engine.storage import list_folder, read_bytes, remove
+from metacurate.engine.stores import Place, storage_errors
 from metacurate.errors import MetacurateError, first_line
 
 LOCK = "lock"  # a file in a folder of this machine, a folder of leases in a store
@@ -48,8 +43,8 @@ def lock(folder: Place) -> Iterator[Held]:
 
     On this machine the system drops it when the process ends, however it does. In a store it is
     a lease: an object that only one can create, and that its holder renews; where no renewal
-    comes for half a minute, the next run takes over, and a holder that was only cut off finds
-    out before it writes a result.
+    comes for half a minute, the next run takes over, and a holder that was only cut off or asleep
+    stops before that.
 
     Args:
         folder: made where it is missing.
@@ -80,7 +75,9 @@ def is_locked(folder: Place) -> bool:
     """
     if not isinstance(folder, Path):
         found = _latest(folder)
-        return found is not None and time.time() - found[1]["renewed"] < LEASE
+        if found is None or found[1]["released"]:
+            return False
+        return bool(time.time() - found[1]["renewed"] < LEASE)
     path = folder / LOCK
     if not path.exists():
         return False
@@ -124,8 +121,10 @@ def _try_lock(file: IO[str], kind: int) -> bool:
 class Lease(Held):
     """A lock in a store, made of nothing but objects that only one can create.
 
-    Leases are numbered. Who finds the last one without signs of life creates the next; a holder
-    that finds a later one than its own has lost it.
+    Leases are numbered, and their numbers only grow: the last one is marked as given back rather
+    than removed. Who finds the last one given back, or without signs of life, creates the next.
+    A holder whose own signs of life take too long counts itself as dead, by its own clock, before
+    another can: so no clocks are compared.
     """
 
     def __init__(self, folder: UPath) -> None:
@@ -137,6 +136,7 @@ class Lease(Held):
         self._folder = folder
         self._token = secrets.token_hex(16)
         self._number = 0
+        self._alive = 0.0  # when the last sign of life was begun, by the monotonic clock
         self._lost = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._renew, daemon=True)
@@ -148,28 +148,36 @@ class Lease(Held):
             MetacurateError: when another run holds it, or the store can't be written.
         """
         found = _latest(self._folder)
-        if found is not None:
+        if found is not None and not found[1]["released"]:
             found = self._outwait(*found)
         self._number = 1 if found is None else found[0] + 1
         place = _lease(self._folder, self._number)
+        self._alive = time.monotonic()
         errors = storage_errors(place.fs)
+        cause: Exception | None = None
         try:
             place.fs.pipe_file(place.path, self._sign(), mode="create")
         except errors as error:  # stores tell by errors of many kinds that it is there already
-            now = _latest(self._folder)
-            if now is None or now[0] < self._number:
-                raise MetacurateError(f"{place}: can't be written: {first_line(error)}") from error
-            if now[1]["token"] != self._token:  # else it was written, and only the answer was lost
-                raise self._taken(now) from error
-        if found is not None:
-            remove([_lease(self._folder, found[0])])
+            cause = error
+        now = _latest(self._folder)
+        if now is None or now[0] < self._number:
+            reason = "it is not there" if cause is None else first_line(cause)
+            raise MetacurateError(f"{place}: can't be written: {reason}") from cause
+        if now[1]["token"] != self._token:  # else it was written, if only the answer was lost
+            raise self._taken(now) from cause
+        self._prune()
         self._thread.start()
+
+    def _prune(self) -> None:
+        """Remove leases that are over; the last one stays, so that numbers grow."""
+        names = [name for name in list_folder(self._folder / LOCK) if name.endswith(".json")]
+        remove(self._folder / LOCK / name for name in names if name < f"{self._number:08d}.json")
 
     def _outwait(self, number: int, sign: dict[str, Any]) -> tuple[int, dict[str, Any]] | None:
         """Watch another's lease for as long as a living run may be silent.
 
         Returns:
-            It, where no sign of life comes; None where it goes.
+            It, where no sign of life comes, or it is given back.
 
         Raises:
             MetacurateError: when one does.
@@ -179,8 +187,8 @@ class Lease(Held):
         while time.monotonic() < until:
             time.sleep(RENEWAL / 5)
             now = _latest(self._folder)
-            if now is None:
-                return None
+            if now is None or now[1]["released"]:
+                return now
             if now != (number, sign):
                 raise self._taken(now)
             if not told and time.monotonic() > until - LEASE + 2 * RENEWAL:
@@ -191,51 +199,73 @@ class Lease(Held):
                 told = True
         return number, sign
 
-    def _taken(self, found: tuple[int, dict[str, Any]] | None) -> MetacurateError:
-        who = "" if found is None else f" (on {found[1]['host']}, process {found[1]['process']})"
-        return MetacurateError(f"{self._folder.parent}: another run is at work on it{who}")
+    def _taken(self, found: tuple[int, dict[str, Any]]) -> MetacurateError:
+        return MetacurateError(
+            f"{self._folder.parent}: another run is at work on it (on {found[1]['host']}, process "
+            f"{found[1]['process']})"
+        )
 
-    def _sign(self) -> bytes:
+    def _sign(self, *, released: bool = False) -> bytes:
         sign = {
             "token": self._token,
             "host": socket.gethostname(),
             "process": os.getpid(),
             "renewed": time.time(),
+            "released": released,
         }
         return json.dumps(sign).encode()
 
     def _renew(self) -> None:
         """Give signs of life, until the lease is released or lost."""
         place = _lease(self._folder, self._number)
-        errors: tuple[type[Exception], ...] = (MetacurateError, *storage_errors(self._folder.fs))
-        while not self._ended.wait(RENEWAL):
+        while not self._ended.wait(RENEWAL) and not self._is_lost():
+            began = time.monotonic()
             try:
-                found = _latest(self._folder)
-                if found is None or found[0] != self._number or found[1]["token"] != self._token:
-                    self._lost.set()
-                    return
                 place.fs.pipe_file(place.path, self._sign())
-            except errors as error:
+                found = _latest(self._folder)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the lease runs out
                 log.warning("%s: no sign of life could be given: %s", self._folder.parent, error)
+                continue
+            if found is None or (found[0], found[1]["token"]) != (self._number, self._token):
+                self._lost.set()
+                return
+            self._alive = began
+
+    def _is_lost(self) -> bool:
+        if time.monotonic() - self._alive > LEASE - RENEWAL:  # before another may take over
+            self._lost.set()
+        return self._lost.is_set()
 
     def check(self) -> None:
         """Go on only while the lease is held.
 
         Raises:
-            MetacurateError: when another run has taken it over.
+            MetacurateError: when another run has taken it over, or may do so.
         """
-        if self._lost.is_set():
+        if self._is_lost():
             raise MetacurateError(
-                f"{self._folder.parent}: another run has taken over, since this one gave no sign "
-                f"of life for {LEASE:.0f} s"
+                f"{self._folder.parent}: the store took no sign of life of this run for "
+                f"{LEASE - RENEWAL:.0f} s, so another may have taken over. What was finished "
+                "stays: the same call goes on"
             )
 
     def release(self) -> None:
-        """Give the lease back, where it is still held."""
+        """Give the lease back, where it is still held; where that fails it runs out by itself."""
         self._ended.set()
-        self._thread.join()
-        if not self._lost.is_set():
-            remove([_lease(self._folder, self._number)])
+        self._thread.join(RENEWAL)
+        if self._is_lost():
+            return
+        place = _lease(self._folder, self._number)
+        try:
+            if list(list_folder(self._folder)) == [LOCK]:  # a run that was refused leaves nothing
+                remove([place])
+            else:
+                place.fs.pipe_file(place.path, self._sign(released=True))
+        except Exception as error:  # noqa: BLE001 - the run's own result is what counts
+            log.warning(
+                "%s: could not be given back, the next run waits %d s: %s",
+                self._folder.parent, LEASE, error,
+            )  # fmt: skip
 
 
 def _lease(folder: UPath, number: int) -> UPath:
@@ -249,6 +279,6 @@ def _latest(folder: UPath) -> tuple[int, dict[str, Any]] | None:
         return None
     try:
         sign = json.loads(read_bytes(folder / LOCK / names[-1]))
-    except FileNotFoundError:  # it was just given back
+    except FileNotFoundError:  # it was just removed
         return None
     return int(names[-1].removesuffix(".json")), sign

@@ -12,7 +12,6 @@ import pyarrow as pa
 from metacurate.engine.stage import Stage, Unit, UnitRecord
 from metacurate.engine.storage import (
     Entry,
-    Place,
     arrow_batches,
     drop_temporaries,
     list_folder,
@@ -23,6 +22,7 @@ from metacurate.engine.storage import (
     write_arrow,
     write_json,
 )
+from metacurate.engine.stores import Place
 from metacurate.errors import InputError, UsageError, first_line
 
 WORK = ".metacurate"  # the folder in an output folder that holds what resumption needs
@@ -161,6 +161,16 @@ def read_records(content: bytes) -> list[UnitRecord]:
     return [UnitRecord.from_json(fields) for fields in json.loads(content)]
 
 
+def task_place(folder: Place, units: Iterable[str]) -> Place:
+    """Where the records of a task are.
+
+    Args:
+        folder: of the stage's records. units: names of the task's units.
+    """
+    names = "\n".join(units)
+    return folder / f"{hashlib.sha256(names.encode()).hexdigest()[:24]}.json"
+
+
 def write_task(
     folder: Place, records: Sequence[UnitRecord], partial: pa.Table, *, mapped: bool = False
 ) -> Place:
@@ -176,8 +186,7 @@ def write_task(
     Raises:
         MetacurateError: when it can't be written.
     """
-    names = "\n".join(record.unit for record in records)
-    path = folder / f"{hashlib.sha256(names.encode()).hexdigest()[:24]}.json"
+    path = task_place(folder, (record.unit for record in records))
     is_large = partial.nbytes > COMPRESSED_FROM or not isinstance(folder, Path)
     write_arrow(_partial(path), partial, compressed=is_large and not mapped)
     write_json(path, [record.to_json() for record in records])
@@ -195,6 +204,16 @@ def drop_task(path: Place) -> None:
 
 def _partial(record: Place) -> Place:
     return record.with_suffix(".arrow")
+
+
+def _is_its(output: Entry | None, record: Entry) -> bool:
+    """Whether an output is what its record tells of, and not what came later into a store.
+
+    A run that was thought dead may have sent a file when another had taken over. On this machine
+    the lock is the system's, and folders are copied, which changes times.
+    """
+    is_later = output is not None and output.changed > record.changed
+    return _is_there(output) and not (is_later and record.is_remote)
 
 
 def _is_there(entry: Entry | None) -> bool:
@@ -227,7 +246,7 @@ class Records:
         self.folder = work_folder(out) / f"{stage.name}-{stage.key}"
         self._files: dict[Place, list[UnitRecord]] = {}
 
-    def load(self, planned: Iterable[str], outputs: Place) -> list[UnitRecord]:
+    def load(self, planned: Iterable[str], outputs: Place, *, alone: bool) -> list[UnitRecord]:
         """Read the records of units that are planned and done; drop those of other inputs.
 
         A task counts as done when each unit that it finished is still planned, and each file
@@ -235,10 +254,11 @@ class Records:
 
         Args:
             planned: names of all units. outputs: folder of the units' files.
+            alone: whether nobody else is at work in them, so that temporary files are old ones.
         """
         wanted = set(planned)
         self._files = {}
-        for folder in (outputs, self.folder):
+        for folder in (outputs, self.folder) if alone else ():
             drop_temporaries(folder)
         ours, made = list_folder(self.folder), list_folder(outputs)
         paths = [self.folder / name for name in sorted(ours) if name.endswith(".json")]
@@ -250,7 +270,7 @@ class Records:
             fits = bool(records) and all(
                 record.unit in wanted
                 and record.unit not in taken  # else a worker left it that was thought dead
-                and (record.output is None or _is_there(made.get(record.output)))
+                and (record.output is None or _is_its(made.get(record.output), ours[path.name]))
                 for record in records
             )
             if not fits:

@@ -1,20 +1,19 @@
 """The engine for Ray clusters, of machines that share nothing but the storage."""
 
+import functools
 import logging
 import os
 import re
 import socket
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, ClassVar
 
 from metacurate.engine.manifest import PLAN
 from metacurate.engine.work import TRIES, Advance, Made, Units, Work, check_workers
-from metacurate.errors import MetacurateError, UsageError, first_line
+from metacurate.errors import MetacurateError, UnexpectedError, UsageError, first_line
 
 IN_FLIGHT = 2  # tasks for each slot: the next one waits where the last one ends
 POLL = 0.5  # seconds between two looks at how far tasks are, and between two reports of a task
@@ -38,22 +37,24 @@ class RayEngine:
     """
 
     name: ClassVar[str] = "ray"
+    outlives: ClassVar[bool] = False
 
     def __init__(self, address: str | None = None) -> None:
         """Connect to nothing yet.
 
         Args:
-            address: host:port, or ``auto`` for the one on this machine.
+            address: host:port, or ``auto`` for the one on this machine; RAY_ADDRESS without it.
 
         Raises:
             UsageError: for an address of Ray's client, which can't watch over tasks.
         """
-        if (address or "").startswith("ray://"):
+        self.address = address or os.environ.get("RAY_ADDRESS")
+        if (self.address or "").startswith("ray://"):
             raise UsageError(
-                f"--ray-address {address}: Ray's client can't be used: call metacurate on a "
+                f"address {self.address}: Ray's client can't be used: call metacurate on a "
                 "machine of the cluster (ray submit, ray exec, or a job), with host:port or auto"
             )
-        self.address = address
+        self._is_ours = False
 
     def slots(self, workers: int | None) -> int:
         """As many as asked for; else all cores of the cluster.
@@ -67,7 +68,8 @@ class RayEngine:
         """
         if workers is not None:
             check_workers(workers)
-        ray = _connect(self.address)
+        ray, is_ours = _connect(self.address)
+        self._is_ours |= is_ours
         cores = int(ray.cluster_resources().get("CPU", 0))
         if workers is None and not cores:
             raise MetacurateError("the Ray cluster has no cores")
@@ -82,7 +84,7 @@ class RayEngine:
         where tasks read its arrays without copying them. Ray runs a task again whose worker or
         machine dies; where that does not help, its units are tried one by one.
         """
-        ray = _connect(self.address)
+        ray, _ = _connect(self.address)
         cores = int(ray.cluster_resources().get("CPU", 0))
         most = slots if slots < cores else IN_FLIGHT * slots
         waiting = deque(tuple(task) for task in tasks)
@@ -91,9 +93,7 @@ class RayEngine:
             while waiting or flight.running:
                 while waiting and len(flight.running) < most:
                     flight.start(waiting.popleft())
-                with redirect_stdout(sys.stderr):  # Ray tells there of workers that die
-                    ended = flight.wait()
-                for units, made in ended:
+                for units, made in flight.wait():
                     if made is not None:
                         yield made
                     elif len(units) > 1:
@@ -105,6 +105,14 @@ class RayEngine:
         finally:
             flight.end()
 
+    def close(self) -> None:
+        """Leave the cluster that this engine has joined; one that it started ends with that."""
+        if self._is_ours:
+            import ray
+
+            self._is_ours = False
+            ray.shutdown()
+
 
 class _Flight:
     """The tasks that are in Ray's hands."""
@@ -114,6 +122,12 @@ class _Flight:
             ray.get_runtime_context().get_node_id(), soft=True
         )
         self._ray = ray
+        self._deaths = (
+            ray.exceptions.WorkerCrashedError,
+            ray.exceptions.NodeDiedError,
+            ray.exceptions.LocalRayletDiedError,
+            ray.exceptions.OutOfMemoryError,
+        )
         self._advance = advance
         self._work = ray.put(work)
         self._tracker = (
@@ -156,11 +170,15 @@ class _Flight:
             try:
                 made: Made = self._ray.get(reference)
             except self._ray.exceptions.RayTaskError as error:
-                raise error.cause from None
-            except self._ray.exceptions.RayError as error:
+                if isinstance(error.cause, MetacurateError):
+                    raise error.cause from None
+                raise UnexpectedError.of(error.cause) from error
+            except self._deaths as error:
                 log.debug("a task of %d units: %s", len(units), error)
                 self._advance(-told)
                 found.append((units, None))
+            except self._ray.exceptions.RayError as error:
+                raise UnexpectedError.of(error) from error
             else:
                 self._advance(sum(unit.work for unit in units) - told)
                 found.append((units, made))
@@ -261,10 +279,11 @@ def _run(box: Sequence[Any], units: Units, number: int, tracker: Any) -> Made:
     return _loaded[key](units, reports, reports.advance)
 
 
-def _connect(address: str | None) -> Any:
-    """Ray, connected to a cluster.
+def _connect(address: str | None) -> tuple[Any, bool]:
+    """Ray, connected to a cluster; and whether it was not before.
 
     Raises:
+        UsageError: when it is connected to another one.
         MetacurateError: when it is not installed, or no cluster answers.
     """
     for name, value in QUIET.items():
@@ -275,21 +294,39 @@ def _connect(address: str | None) -> Any:
     except ImportError as error:
         raise MetacurateError('Ray is not installed: pip install "metacurate[ray]"') from error
     if ray.is_initialized():
-        return ray
-    _refuse_silent(address or os.environ.get("RAY_ADDRESS"))
+        now = ray.get_runtime_context().gcs_address
+        if address not in (None, "auto", "local", now):
+            raise UsageError(f"Ray is connected to {now} already, not to {address}")
+        return ray, False
+    _refuse_silent(address)
     try:
         ray.init(
             address=address, include_dashboard=False, logging_level=logging.ERROR,
             log_to_driver=False,
         )  # fmt: skip
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        where = address or os.environ.get("RAY_ADDRESS") or "on this machine"
+    except (OSError, RuntimeError, ValueError) as error:
+        where = address or "on this machine"
         raise MetacurateError(f"no Ray cluster {where}: {first_line(error)}") from error
+    _tell_on_standard_error(ray)
     log.info(
         "Ray: %d cores on %d machines",
         ray.cluster_resources().get("CPU", 0), len([n for n in ray.nodes() if n["Alive"]]),
     )  # fmt: skip
-    return ray
+    return ray, True
+
+
+def _tell_on_standard_error(ray: Any) -> None:
+    """Have Ray tell of workers that die where messages go: it would mix them with results."""
+    module = ray._private.worker
+    tell = getattr(module, "print_to_stdstream", None)
+    if tell is None or hasattr(tell, "__wrapped__"):  # it has no such name in public
+        return
+
+    @functools.wraps(tell)
+    def on_standard_error(data: dict[str, Any], *more: Any, **named: Any) -> Any:
+        return tell({**data, "is_err": True}, *more, **named)
+
+    module.print_to_stdstream = on_standard_error
 
 
 def _refuse_silent(address: str | None) -> None:

@@ -10,7 +10,8 @@ from itertools import groupby
 from metacurate.engine.manifest import MANIFEST, Records
 from metacurate.engine.progress import Progress
 from metacurate.engine.stage import Stage, Unit, UnitRecord
-from metacurate.engine.storage import Place, list_folder, remove
+from metacurate.engine.storage import list_folder, remove
+from metacurate.engine.stores import Place
 from metacurate.engine.work import Engine, Work
 from metacurate.errors import MetacurateError
 
@@ -109,15 +110,14 @@ def run(
     units = stage.units()
     records = Records(out, stage)
     outputs = out if stage.outputs in (None, ".") else out / stage.outputs
-    done = {record.unit: record for record in records.load((u.name for u in units), outputs)}
+    found = records.load((u.name for u in units), outputs, alone=not engine.outlives)
+    done = {record.unit: record for record in found}
     resumed = len(done)
     pending = [unit for unit in units if unit.name not in done]
     if pending:
         remove([out / MANIFEST])
         records.drop_others()  # their files are about to be written anew under the same names
         records.plan(units, stage.measure)
-        if stage.outputs is not None:
-            _drop_stale(outputs, done.values())  # what another configuration made
     if resumed:
         log.info("%s: %d of %d units were done before", stage.name, resumed, len(units))
 
@@ -125,25 +125,42 @@ def run(
         progress.start(stage.name, sum(unit.work for unit in pending), stage.measure)
         work = Work(stage, outputs, records.folder)
         tasks = list(_tasks(pending, slots))
-        for made in engine.map(work, tasks, slots, progress.advance):
+
+        def advance(work: int) -> None:
+            check()  # also within a task: a worker is not to write on
+            progress.advance(work)
+
+        for made in engine.map(work, tasks, slots, advance):
             check()
-            for path, found in made:
-                records.add(path, found)
-                done.update((record.unit, record) for record in found)
+            for path, recorded in made:
+                records.add(path, recorded)
+                done.update((record.unit, record) for record in recorded)
         progress.end()
     check()
     records.drop_others()
     if stage.outputs is not None:
-        _drop_stale(outputs, done.values())
+        _drop_stale(stage, outputs, done.values())
     unread = (u.name for u in units if done[u.name].failed and u.problem is None)
     return Outcome([done[unit.name] for unit in units], records.partials(), resumed, tuple(unread))
 
 
-def _drop_stale(folder: Place, records: Iterable[UnitRecord]) -> None:
-    """Remove files that no record tells of: of inputs that changed or went, or of other flags."""
-    wanted = {record.output for record in records}
+def _drop_stale(stage: Stage, folder: Place, records: Iterable[UnitRecord]) -> None:
+    """Remove files that no record tells of: of inputs that changed or went, or of other flags.
+
+    Only when all is done: a job that is at work has written files that it will record later.
+
+    Raises:
+        MetacurateError: when a file is missing that a record tells of.
+    """
+    wanted = {record.output for record in records if record.output is not None}
     names = list_folder(folder)
     remove(folder / name for name in names if OUTPUT_NAME.search(name) and name not in wanted)
+    missing = sorted(wanted - names.keys())
+    if missing:
+        raise MetacurateError(
+            f"{stage.name}: {len(missing)} files that were written are gone ({missing[0]}, ...): "
+            "the same call writes them again"
+        )
 
 
 def _tasks(units: Sequence[Unit], workers: int) -> Iterator[list[Unit]]:

@@ -20,29 +20,35 @@ from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
-from metacurate.engine.jobs import JobState, Ledger, ask, job_states
-from metacurate.engine.local import LocalEngine
-from metacurate.engine.manifest import drop_task, read_records
-from metacurate.engine.stage import Unit, UnitRecord
-from metacurate.engine.storage import (
-    Place,
-    list_folder,
-    read_all,
-    write_atomically,
+from metacurate.engine.jobs import (
+    BEGUN,
+    CANCELLED,
+    ERROR,
+    PENDING,
+    JobState,
+    Ledger,
+    ask,
+    job_states,
 )
-from metacurate.engine.work import TRIES, Advance, Made, Units, Work, check_workers
-from metacurate.errors import MetacurateError, UsageError, first_line
+from metacurate.engine.local import LocalEngine
+from metacurate.engine.manifest import drop_task, read_records, task_place
+from metacurate.engine.stage import Unit
+from metacurate.engine.storage import is_file, list_folder, read_all, read_bytes, write_atomically
+from metacurate.engine.work import TRIES, Advance, Made, Units, Work
+from metacurate.errors import MetacurateError, UnexpectedError, UsageError, first_line
 from metacurate.matching.cache import cache_folder
 
 LOGS = "slurm"  # folder of submitit's files
 FIRST_POLL, LAST_POLL = 1.0, 10.0  # seconds between two looks at the jobs
-UNANSWERED = 30  # looks in a row to which Slurm gives no answer
 SLOWING = 1.3  # from each look to the next
+UNANSWERED = 30  # looks in a row to which Slurm gives no answer
 JOBS_PER_SLOT = 4  # so that a job that is slow holds up little
 AGAIN = 16  # units of a job, at most, that takes up what another left
-CANCELLED = "CANCELLED"
+UNBEGUN = 3  # jobs that end before they begin: then something is wrong with all of them
 DEFAULT_ARRAY = 1000  # jobs, where the cluster does not tell its limit
 GONE = JobState("ENDED")  # what Slurm has forgotten
+
+Job = tuple[str, int]  # array and number
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +71,7 @@ class SlurmEngine:
     cpus: int = 4
     array_parallelism: int = 64
     name: ClassVar[str] = "slurm"
+    outlives: ClassVar[bool] = True
 
     def slots(self, workers: int | None) -> int:
         """Cores of all jobs that run at once.
@@ -81,6 +88,9 @@ class SlurmEngine:
                 "--workers is for local and ray: jobs at once are --slurm-array-parallelism, and "
                 "units at once in a job --slurm-cpus"
             )
+        for name, number in (("cpus", self.cpus), ("array-parallelism", self.array_parallelism)):
+            if number < 1:
+                raise UsageError(f"--slurm-{name} {number}: at least 1 is needed")
         try:
             import submitit  # noqa: F401
         except ImportError as error:
@@ -89,7 +99,7 @@ class SlurmEngine:
             ) from error
         if shutil.which("sbatch") is None or shutil.which("squeue") is None:
             raise MetacurateError("there is no sbatch or squeue here: is this a machine of Slurm?")
-        return check_workers(self.cpus) * check_workers(self.array_parallelism)
+        return self.cpus * self.array_parallelism
 
     def map(
         self, work: Work, tasks: Sequence[Units], slots: int, advance: Advance
@@ -97,71 +107,82 @@ class SlurmEngine:
         """Have all tasks worked on; see `metacurate.engine.work.Engine`.
 
         Jobs that an earlier call has submitted are waited for. What a job leaves when it dies is
-        submitted again, a task a job, then a unit a job: so a unit that kills its job is found.
+        submitted again, in smaller jobs, then a unit a job: so a unit that kills its job is found.
 
         Raises:
-            MetacurateError: also when jobs were cancelled, or those of another configuration
-                are still at work.
+            MetacurateError: also when jobs were cancelled, or those of another stage are still
+                at work.
         """
-        ledger = Ledger(work.folder.parent)
-        watch = _Jobs(self, work, ledger)
-        watch.adopt()
+        jobs = _Jobs(self, work)
+        jobs.adopt()
         try:
-            yield from watch.finish(tasks, slots // self.cpus, advance)
-        except (KeyboardInterrupt, GeneratorExit):
-            if watch.arrays:
+            yield from jobs.finish(tasks, slots // self.cpus, advance)
+        except BaseException as error:
+            if jobs.arrays and not isinstance(error, GeneratorExit):
                 log.warning(
-                    "the jobs go on (scancel %s ends them); the same command waits for them again",
-                    " ".join(watch.arrays),
+                    "jobs go on (scancel %s ends them); the same command waits for them again",
+                    " ".join(jobs.arrays),
                 )
             raise
+
+    def close(self) -> None:
+        """Jobs go on."""
 
 
 class _Jobs:
     """The jobs of a stage, as one call watches over them."""
 
-    def __init__(self, engine: SlurmEngine, work: Work, ledger: Ledger) -> None:
+    def __init__(self, engine: SlurmEngine, work: Work) -> None:
         self._engine = engine
         self._work = work
-        self._ledger = ledger
+        self._ledger = Ledger(work.folder.parent)
         self._folder = _job_folder(work)
         self._payload: tuple[Path, str] | None = None
         self._seen: set[str] = set()  # files of records
-        self.arrays: dict[str, list[list[str]]] = {}  # names of units of each job, while it runs
-        self._tries: Counter[str] = Counter()
-        self._ended: set[tuple[str, int]] = set()
+        self._states: dict[Job, JobState] = {}  # as they were last seen
+        self._tries: Counter[str] = Counter()  # of units
+        self._ended: set[Job] = set()
+        self._unbegun = 0
         self._cancelled: list[str] = []
-        self._died = False
         self._stuck: set[str] = set()
+        self.arrays: dict[str, list[list[str]]] = {}  # names of units of each job, while it runs
 
     def adopt(self) -> None:
         """Take over what an earlier call has submitted, and refuse what another stage has."""
-        over = []
-        for array, noted in self._ledger.read().items():
-            if not any(job.is_active for job in job_states([array]).values()):
-                over.append(array)
-            elif noted["stage"] != self._work.folder.name:
+        self._ledger.find_out()
+        noted = self._ledger.read()
+        self._states = job_states(list(noted))
+        active = {array for (array, _), job in self._states.items() if job.is_active}
+        for array in active & noted.keys():
+            if noted[array]["stage"] != self._work.folder.name:
                 raise MetacurateError(
-                    f"jobs of another configuration are still at work in this folder: wait for "
-                    f"them, or end them with: scancel {array}"
+                    "jobs of another stage are still at work in this folder: wait for them, or "
+                    f"end them with: scancel {array}"
                 )
-            else:
-                self.arrays[array] = noted["units"]
-                log.info("%s: waiting for jobs %s of an earlier call", _stage(self._work), array)
-        self._ledger.forget(over)
+            self.arrays[array] = noted[array]["units"]
+            log.info("%s: waiting for jobs %s of an earlier call", self._work.stage.name, array)
+        self._ledger.forget(noted.keys() - active)
+        for job in self._ledger.told(ERROR):  # their cause may be mended: tried again
+            array, _, number = job.rpartition("_")
+            if array in self.arrays:
+                self.arrays[array][int(number)] = []
 
     def finish(self, tasks: Sequence[Units], parallel: int, advance: Advance) -> Iterator[Made]:
         """Submit what no job has, and go on until all is recorded."""
         waiting = {unit.name: unit for task in tasks for unit in task}
+        yield from self._take_in(waiting, advance)  # what was recorded since the run was planned
         queued = set(chain.from_iterable(chain.from_iterable(self.arrays.values())))
-        free = [[unit for unit in task if unit.name not in queued] for task in tasks]
-        self._submit(_group([task for task in free if task], parallel * JOBS_PER_SLOT))
+        free = [
+            [unit for unit in task if unit.name in waiting and unit.name not in queued]
+            for task in tasks
+        ]
+        self._submit(self._group([task for task in free if task], parallel * JOBS_PER_SLOT))
         pause, silent = FIRST_POLL, 0
         while waiting:
             time.sleep(pause)
             pause = min(LAST_POLL, pause * SLOWING)
             try:
-                states = job_states(self.arrays)
+                states = job_states(list(self.arrays))
             except MetacurateError as error:
                 silent += 1
                 if silent == UNANSWERED:
@@ -169,15 +190,7 @@ class _Jobs:
                 log.info("%s; asking again", error)
                 continue
             silent = 0
-            for path, records in self._new_records():
-                new = [record for record in records if record.unit in waiting]
-                if new and len(new) < len(records):  # a job that nobody knew of did them, too
-                    drop_task(path)
-                elif new:
-                    for record in new:
-                        del waiting[record.unit]
-                    advance(sum(record.work for record in new))
-                    yield [(path, records)]
+            yield from self._take_in(waiting, advance)
             for unit, reason in self._look_after(states, waiting):
                 del waiting[unit.name]
                 advance(unit.work)
@@ -187,25 +200,29 @@ class _Jobs:
                     f"{len(self._cancelled)} jobs were cancelled ({self._cancelled[0]}, ...). What "
                     "was finished stays: the same command submits the rest"
                 )
-        self._ledger.forget(self.arrays)
-        self.arrays.clear()
-        if not self._died:  # else there are logs to be read
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self._end()
 
-    def _new_records(self) -> Iterator[tuple[Place, list[UnitRecord]]]:
+    def _take_in(self, waiting: dict[str, Unit], advance: Advance) -> Iterator[Made]:
+        """Find what jobs have recorded since the last look."""
         folder = self._work.folder
         names = (name for name in list_folder(folder) if name.endswith(".json"))
         paths = [folder / name for name in sorted(names) if name not in self._seen]
         for path, content in zip(paths, read_all(paths), strict=True):
             self._seen.add(path.name)
-            yield path, read_records(content)
+            records = read_records(content)
+            new = [record for record in records if record.unit in waiting]
+            if new and len(new) < len(records):  # a job that nobody knew of did them, too
+                drop_task(path)
+            elif new:
+                for record in new:
+                    del waiting[record.unit]
+                advance(sum(record.work for record in new))
+                yield [(path, records)]
 
     def _look_after(
-        self, states: dict[tuple[str, int], JobState], waiting: Mapping[str, Unit]
+        self, states: dict[Job, JobState], waiting: Mapping[str, Unit]
     ) -> list[tuple[Unit, str]]:
         """Submit again what jobs left that have ended.
-
-        A job that did nothing costs its units a try; one that did some of its work does not.
 
         Returns:
             Units whose tries are used up, and why.
@@ -214,51 +231,77 @@ class _Jobs:
             MetacurateError: when a job ended with an error that others would meet, too.
         """
         given_up: list[tuple[Unit, str]] = []
-        again: list[Sequence[Units]] = []
+        again: list[list[Units]] = []
+        begun, errors = self._ledger.told(BEGUN), self._ledger.told(ERROR)
         for array, jobs in list(self.arrays.items()):
             for number, names in enumerate(jobs):
-                state = states.get((array, number), GONE)
+                job = (array, number)
+                before, state = self._states.get(job, GONE), states.get(job, GONE)
                 left = [waiting[name] for name in names if name in waiting]
-                if state.stuck and state.stuck not in self._stuck:
-                    self._stuck.add(state.stuck)
-                    log.warning("jobs of array %s wait for what will not come: %s", array, state)
+                self._tell_if_stuck(array, state)
                 if not left or state.is_active:
                     continue
-                if (array, number) not in self._ended:  # its records may take a moment to be seen
-                    self._ended.add((array, number))
+                if job not in self._ended:  # its records may take a moment to be seen
+                    self._ended.add(job)
                     continue
-                self._died = True
                 jobs[number] = []
-                job = f"{array}_{number}"
-                if (error := self._ledger.read_error(job)) is not None:
-                    raise MetacurateError(f"job {job}: {error} (its log is in {self._folder})")
-                if state.name == CANCELLED:
-                    self._cancelled.append(job)
+                name = f"{array}_{number}"
+                if name in errors:
+                    told = read_bytes(errors[name]).decode()
+                    raise MetacurateError(f"job {name}: {told} (its log is in {self._folder})")
+                if state.name == CANCELLED or (state == GONE and before.name == PENDING):
+                    self._cancelled.append(name)  # Slurm forgets at once what never began
                     continue
                 log.warning(
                     "job %s ended (%s) with %d of its %d units left; its log is in %s",
-                    job, state, len(left), len(names), self._folder,
+                    name, state, len(left), len(names), self._folder,
                 )  # fmt: skip
-                if len(left) == len(names):
+                if name not in begun:
+                    self._blame_machines(name)
+                elif len(left) == len(names):  # who did some of its work costs nothing
                     self._tries.update(names)
-                tries = self._tries[names[0]]
-                if tries == TRIES:
+                if self._tries[names[0]] == TRIES:
                     reason = f"its job ended {TRIES} times without a result, the last time: {state}"
                     given_up += [(unit, reason) for unit in left]
-                elif tries:
-                    again += [[[unit]] for unit in left]
                 else:
-                    again += [[left[i : i + AGAIN]] for i in range(0, len(left), AGAIN)]
-            active = any(states.get((array, n), GONE).is_active for n in range(len(jobs)))
-            if not active and not any(name in waiting for names in jobs for name in names):
+                    size = AGAIN if len(names) > AGAIN else 1
+                    pieces = [left[i : i + size] for i in range(0, len(left), size)]
+                    again += [[[unit] for unit in piece] for piece in pieces]
+            if not any(
+                states.get((array, n), GONE).is_active for n in range(len(jobs))
+            ) and not any(name in waiting for names in jobs for name in names):
                 del self.arrays[array]
                 self._ledger.forget([array])
+        self._states.update(states)
         self._submit(again)
         return given_up
 
+    def _tell_if_stuck(self, array: str, state: JobState) -> None:
+        if state.stuck and state.stuck not in self._stuck:
+            self._stuck.add(state.stuck)
+            log.warning("jobs of array %s wait for what will not come: %s", array, state)
+
+    def _blame_machines(self, job: str) -> None:
+        """Count a job that ended before its Python could begin: that is no unit's doing.
+
+        Raises:
+            MetacurateError: for one too many.
+        """
+        self._unbegun += 1
+        if self._unbegun == UNBEGUN:
+            raise MetacurateError(
+                f"{UNBEGUN} jobs ended before they began, the last {job}: do the machines have "
+                f"this Python, metacurate, and this folder? The logs are in {self._folder}"
+            )
+
+    def _group(self, tasks: Sequence[Units], jobs: int) -> list[Sequence[Units]]:
+        """Tasks that follow one another as so many jobs, at most, none with idle cores."""
+        size = max(self._engine.cpus, -(-len(tasks) // jobs))
+        return [tasks[start : start + size] for start in range(0, len(tasks), size)]
+
     def _submit(self, jobs: Sequence[Sequence[Units]]) -> None:
         """Submit jobs, each with its tasks, in as many arrays as the cluster's limit asks for."""
-        most = _most_jobs()
+        most = _most_jobs() if jobs else 1
         for start in range(0, len(jobs), most):
             some = jobs[start : start + most]
             payload, digest = self._payload = self._payload or _pack(self._work, self._folder)
@@ -267,20 +310,24 @@ class _Jobs:
                 array = _sbatch(self._engine, self._folder, payload, digest, some, name)
                 note(array)
             self.arrays[array] = [[unit.name for unit in job] for job in units]
+            self._states.update({(array, n): JobState(PENDING) for n in range(len(some))})
             log.info(
                 "%s: %d units in %d jobs of array %s",
-                _stage(self._work), sum(map(len, units)), len(some), array,
+                self._work.stage.name, sum(map(len, units)), len(some), array,
             )  # fmt: skip
 
-
-def _stage(work: Work) -> str:
-    return work.stage.name
-
-
-def _group(tasks: Sequence[Units], jobs: int) -> list[Sequence[Units]]:
-    """Tasks that follow one another as so many jobs, at most."""
-    size = -(-len(tasks) // jobs) if tasks else 1
-    return [tasks[start : start + size] for start in range(0, len(tasks), size)]
+    def _end(self) -> None:
+        """All is recorded: nothing more is to be done by anybody."""
+        active = [array for (array, _), job in self._states.items() if job.is_active]
+        left = [array for array in self.arrays if array in active]
+        if left:
+            ask("scancel", *left)
+        self._ledger.forget(self.arrays)
+        self.arrays.clear()
+        if not self._ended:  # else there are logs to be read
+            shutil.rmtree(self._folder, ignore_errors=True)
+        elif self._payload is not None:
+            self._payload[0].unlink(missing_ok=True)
 
 
 def _most_jobs() -> int:
@@ -293,7 +340,7 @@ def _most_jobs() -> int:
 def _job_folder(work: Work) -> Path:
     """Where submitit keeps its files: on a disk that the jobs share."""
     if isinstance(work.folder, Path):
-        return work.folder.absolute() / LOGS
+        return work.folder / LOGS
     cache = cache_folder()
     if cache is None:
         raise MetacurateError("METACURATE_CACHE names no folder that the jobs share")
@@ -358,6 +405,7 @@ def run_job(payload: Path, digest: str, tasks: Sequence[Units], cpus: int) -> No
 
     Raises:
         MetacurateError: when the payload is another one, or results can't be written.
+        UnexpectedError: for any other exception.
     """
     for number in (signal.SIGTERM, signal.SIGUSR2, signal.SIGCONT):
         signal.signal(number, signal.SIG_DFL)  # submitit lets them pass unheard
@@ -365,10 +413,26 @@ def run_job(payload: Path, digest: str, tasks: Sequence[Units], cpus: int) -> No
     if hashlib.sha256(content).hexdigest() != digest:
         raise MetacurateError(f"{payload}: is not what was submitted")
     work: Work = pickle.loads(content)  # noqa: S301 - its digest came with the job
+    ledger, job = Ledger(work.folder.parent), _own_name()
+    ledger.tell(job, BEGUN)
     try:
-        for _ in LocalEngine().map(work, tasks, cpus, lambda _: None):
+        left = [task for task in tasks if not _is_recorded(work, task)]
+        for _ in LocalEngine().map(work, left, cpus, lambda _: None):
             continue
-    except Exception as error:
-        job = "_".join(os.environ[f"SLURM_ARRAY_{name}"] for name in ("JOB_ID", "TASK_ID"))
-        Ledger(work.folder.parent).tell_error(job, error)
+    except MetacurateError as error:
+        ledger.tell(job, ERROR, first_line(error))
         raise
+    except Exception as error:
+        ledger.tell(job, ERROR, str(UnexpectedError.of(error)))
+        raise
+
+
+def _own_name() -> str:
+    """The job's array and number; an array of one job is none for Slurm."""
+    array = os.environ.get("SLURM_ARRAY_JOB_ID", os.environ["SLURM_JOB_ID"])
+    return f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}"
+
+
+def _is_recorded(work: Work, task: Units) -> bool:
+    """Whether a task is done: by this job, before Slurm began it anew."""
+    return is_file(task_place(work.folder, (unit.name for unit in task)))

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 
 import pyarrow as pa
 
-from metacurate.engine.storage import Place
+from metacurate.engine.stores import Place
 
 
 @dataclass(frozen=True)

@@ -19,16 +19,8 @@ from metacurate.engine.manifest import (
     work_folder,
 )
 from metacurate.engine.stage import UnitRecord
-from metacurate.engine.storage import (
-    Entry,
-    Place,
-    is_file,
-    list_folder,
-    place_of,
-    read_all,
-    read_bytes,
-    walk,
-)
+from metacurate.engine.storage import Entry, is_file, list_folder, read_all, read_bytes, walk
+from metacurate.engine.stores import Place, place_of
 from metacurate.errors import UsageError
 
 SHARD = re.compile(r".*-\d{12}-\d{12}\.parquet$")  # of a pool, of which there may be thousands

@@ -10,173 +10,20 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
-import fsspec
-import fsspec.config
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec.implementations.local import LocalFileSystem
 from upath import UPath
 
-from metacurate.errors import MetacurateError, UsageError, first_line
+from metacurate.engine.stores import Place, at_once, reaching, storage_errors
+from metacurate.errors import MetacurateError, first_line
 
-Place: TypeAlias = Path | UPath
-
-EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf"}  # by protocol
-WRITABLE = frozenset({"file", "s3", "s3a", "gs", "gcs", "memory"})  # an upload is seen as a whole
-ATTEMPTS = 10  # of a request to S3, with growing pauses: about a minute
 AT_ONCE = 16  # files that are read from a store together
 CHANGED = ("LastModified", "mtime", "updated", "created")  # as stores name it
-FORESEEN = ("AWS_RETRY_MODE", "AWS_MAX_ATTEMPTS")  # how users tell botocore their own patience
-
-
-def locate(one: str) -> tuple[Any, str]:
-    """Where a path or URI leads.
-
-    Args:
-        one: path or URI.
-
-    Returns:
-        The file system of fsspec, and the path in it. What a store has is asked anew each time.
-
-    Raises:
-        UsageError: when there is no way to it; where a package is missing, naming the extra.
-    """
-    protocol = one.split("://")[0].lower() if "://" in one else ""
-    try:
-        filesystem, path = fsspec.core.url_to_fs(one, **_options(protocol))
-    except (ImportError, ValueError) as error:
-        extra = EXTRAS.get(protocol)
-        hint = f': pip install "metacurate[{extra}]"' if extra else ""
-        raise UsageError(f"{one}: can't be reached ({first_line(error)}){hint}") from error
-    if isinstance(filesystem, LocalFileSystem):
-        path = os.path.normpath(path)
-    return filesystem, path
-
-
-def _options(protocol: str) -> dict[str, Any]:
-    """How a store is asked; what users tell fsspec or botocore themselves goes first."""
-    if protocol not in EXTRAS or protocol == "hf":
-        return {}
-    options: dict[str, Any] = {"use_listings_cache": False}
-    if protocol in ("s3", "s3a") and not any(name in os.environ for name in FORESEEN):
-        retries = {"mode": "standard", "total_max_attempts": ATTEMPTS}
-        options["config_kwargs"] = {"retries": retries}
-    return {**options, **fsspec.config.conf.get(protocol, {})}
-
-
-def storage_errors(filesystem: Any) -> tuple[type[Exception], ...]:
-    """The errors that tell that a storage does not answer, or refuses.
-
-    Args:
-        filesystem: of fsspec.
-
-    Returns:
-        For `except`: not all are OSErrors where there are no credentials, or no connection.
-    """
-    protocols = _protocols(filesystem)
-    if {"s3", "s3a"} & protocols:
-        from aiohttp import ClientError as ConnectionBrokeError
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        return OSError, BotoCoreError, ClientError, ConnectionBrokeError
-    if {"gs", "gcs"} & protocols:
-        from aiohttp import ClientError as ConnectionBrokeError
-        from gcsfs.retry import HttpError
-        from google.auth.exceptions import GoogleAuthError
-
-        return OSError, HttpError, GoogleAuthError, ConnectionBrokeError
-    if "hf" in protocols:
-        from huggingface_hub.errors import HfHubHTTPError
-
-        return OSError, *HfHubHTTPError.__bases__  # those of the HTTP client that it is made with
-    return (OSError,)
-
-
-def at_once(filesystem: Any) -> dict[str, Any]:
-    """Options with which a small file is read by one request: s3fs would ask for its size first.
-
-    Args:
-        filesystem: of fsspec.
-    """
-    return {"max_concurrency": 1} if "s3" in _protocols(filesystem) else {}
-
-
-def _protocols(filesystem: Any) -> set[str]:
-    told = filesystem.protocol
-    return {told} if isinstance(told, str) else set(told)
-
-
-def does_not_answer(path: str, error: Exception) -> bool:
-    """Whether an error tells of a store that does not answer, rather than of a broken file.
-
-    Args:
-        path: what was read, path or URI. error: what came of it.
-    """
-    if "://" not in path or isinstance(error, FileNotFoundError | PermissionError):
-        return False
-    if type(error).__name__ == "FileExpired":  # s3fs's, of a file that was replaced
-        return False
-    if isinstance(error, OSError):  # Arrow's own, of what it read, have no number
-        return isinstance(error, ConnectionError | TimeoutError) or error.errno is not None
-    return isinstance(error, storage_errors(locate(path)[0]))
-
-
-def place_of(path: str | Path | UPath) -> Place:
-    """Where a run may write.
-
-    Args:
-        path: of this machine, or URI of an object store.
-
-    Raises:
-        UsageError: for a storage that files can't be written to as runs need it.
-    """
-    if not isinstance(path, str):
-        return path
-    if "://" not in path:
-        return Path(path)
-    protocol = path.split("://")[0].lower()
-    if protocol in ("http", "https"):
-        raise UsageError(f"{path}: web servers are read from only")
-    if protocol == "hf":
-        raise UsageError(
-            f"{path}: each file that is written to the Hub is a commit: write to a folder, and "
-            "upload that (hf upload)"
-        )
-    if protocol not in WRITABLE:
-        raise UsageError(f"{path}: outputs are written to folders, s3:// and gs:// only")
-    filesystem, name = locate(path)
-    if isinstance(filesystem, LocalFileSystem):
-        return Path(name)
-    if not filesystem._strip_protocol(path).strip("/"):
-        raise UsageError(f"{path}: names no bucket")
-    place: Place = UPath(path.rstrip("/"), **_options(protocol))
-    return place
-
-
-@contextmanager
-def reaching(place: Place, what: str = "read") -> Iterator[None]:
-    """Turn the errors of a storage into one that names the place.
-
-    What is not there, or no file, or no folder, stays the OSError that it is.
-
-    Args:
-        place: which. what: that can't be done.
-
-    Raises:
-        MetacurateError: when the storage does not answer, or refuses.
-    """
-    errors = (OSError,) if isinstance(place, Path) else storage_errors(place.fs)
-    try:
-        yield
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        raise
-    except errors as error:
-        raise MetacurateError(f"{place}: can't be {what}: {first_line(error)}") from error
 
 
 def write_atomically(place: Place, write: Callable[[Path], object]) -> None:
@@ -402,25 +249,33 @@ class LocalCopies:
 def is_file(place: Place) -> bool:
     """Whether there is a file.
 
+    Args:
+        place: where.
+
     Raises:
         MetacurateError: when a store does not answer.
     """
-    if isinstance(place, Path):
-        return place.is_file()
-    with reaching(place):
-        return bool(place.fs.isfile(place.path))
+    return place.is_file() if isinstance(place, Path) else _kind(place) == "file"
 
 
 def is_folder(place: Place) -> bool:
     """Whether there is a folder; in a store, whether there is anything below that name.
 
+    Args:
+        place: where.
+
     Raises:
         MetacurateError: when a store does not answer.
     """
-    if isinstance(place, Path):
-        return place.is_dir()
-    with reaching(place):
-        return bool(place.fs.isdir(place.path))
+    return place.is_dir() if isinstance(place, Path) else _kind(place) == "directory"
+
+
+def _kind(place: UPath) -> str | None:
+    try:
+        with reaching(place):
+            return str(place.fs.info(place.path)["type"])
+    except FileNotFoundError:
+        return None
 
 
 class Entry(NamedTuple):
@@ -428,11 +283,13 @@ class Entry(NamedTuple):
 
     Attributes:
         size: in bytes. changed: when, in seconds since 1970. is_folder: whether it is one.
+        is_remote: whether it lies in a store.
     """
 
     size: int
     changed: float
     is_folder: bool
+    is_remote: bool = False
 
 
 def list_folder(folder: Place) -> dict[str, Entry]:
@@ -447,8 +304,12 @@ def list_folder(folder: Place) -> dict[str, Entry]:
     try:
         with reaching(folder, "looked at"):
             if isinstance(folder, Path):
+                found = {}
                 with os.scandir(folder) as entries:
-                    return {entry.name: _entry(entry) for entry in entries}
+                    for entry in entries:
+                        with suppress(FileNotFoundError):  # it has gone meanwhile
+                            found[entry.name] = _entry(entry)
+                return found
             return {
                 info["name"].rstrip("/").rpartition("/")[2]: _entry_of(info)
                 for info in folder.fs.ls(folder.path, detail=True)
@@ -469,7 +330,7 @@ def _entry_of(info: dict[str, Any]) -> Entry:
         changed = datetime.fromisoformat(changed)
     if isinstance(changed, datetime):
         changed = changed.timestamp()
-    return Entry(int(info["size"] or 0), float(changed), info["type"] == "directory")
+    return Entry(int(info["size"] or 0), float(changed), info["type"] == "directory", True)
 
 
 def walk(folder: Place) -> Iterator[tuple[str, int]]:
@@ -499,22 +360,35 @@ def walk(folder: Place) -> Iterator[tuple[str, int]]:
 def remove(places: Iterable[Place]) -> None:
     """Remove files; those that are gone already are passed over.
 
+    Args:
+        places: of one folder.
+
     Raises:
         MetacurateError: when one can't be removed.
     """
+    remote: list[UPath] = []
     for place in places:
-        with reaching(place, "removed"):
-            if isinstance(place, Path):
+        if isinstance(place, Path):
+            with reaching(place, "removed"):
                 place.unlink(missing_ok=True)
-                continue
-            try:
+        else:
+            remote.append(place)
+    if not remote:
+        return
+    with reaching(remote[0], "removed"):
+        if "s3" in remote[0].protocol and len(remote) > 1:  # a thousand a request
+            remote[0].fs.rm([place.path for place in remote])
+            return
+        for place in remote:
+            with suppress(FileNotFoundError):
                 place.fs.rm_file(place.path)
-            except FileNotFoundError:
-                continue
 
 
 def remove_folder(folder: Place) -> None:
     """Remove a folder and all that is in it; it may be gone already.
+
+    Args:
+        folder: which.
 
     Raises:
         MetacurateError: when it can't be removed.

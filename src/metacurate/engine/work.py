@@ -1,5 +1,6 @@
 """What engines run: a stage's work on the units of a task, and how they are asked to."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -7,12 +8,14 @@ from typing import ClassVar, Protocol, TypeAlias
 
 from metacurate.engine.manifest import write_task
 from metacurate.engine.stage import Stage, Stop, StoppedError, Task, Unit, UnitRecord, Watch
-from metacurate.engine.storage import Place
-from metacurate.errors import InputError, UsageError
+from metacurate.engine.stores import Place
+from metacurate.errors import InputError, MetacurateError, UnexpectedError, UsageError
 
 Units: TypeAlias = Sequence[Unit]
 Made: TypeAlias = list[tuple[Place, list[UnitRecord]]]  # files of records, and what they hold
 Advance: TypeAlias = Callable[[int], None]
+
+log = logging.getLogger(__name__)
 
 TRIES = 3  # of a unit whose worker dies, before it counts as what kills it
 
@@ -37,7 +40,17 @@ class Work:
 
         Raises:
             MetacurateError: when results can't be written.
+            UnexpectedError: for any other exception; its trace is logged where it happened.
         """
+        try:
+            return self._work(units, stop, advance)
+        except MetacurateError:
+            raise
+        except Exception as error:
+            log.exception("a worker failed")
+            raise UnexpectedError.of(error) from error
+
+    def _work(self, units: Units, stop: Stop, advance: Advance) -> Made:
         watch = Watch(stop, advance)
         recorded: Made = []
         made: list[UnitRecord] = []
@@ -87,9 +100,11 @@ class Engine(Protocol):
 
     Attributes:
         name: as users choose it.
+        outlives: whether its work goes on when the process ends that called it.
     """
 
     name: ClassVar[str]
+    outlives: ClassVar[bool]
 
     def slots(self, workers: int | None) -> int:
         """Number of tasks to work on at once.
@@ -122,6 +137,10 @@ class Engine(Protocol):
         Raises:
             MetacurateError: when tasks can't be run, or results not be written.
         """
+        ...
+
+    def close(self) -> None:
+        """Let go of what was started for it."""
         ...
 
 

@@ -14,15 +14,20 @@ from typing import Any, Literal, TypeAlias
 import pyarrow as pa
 
 from metacurate import __version__
-from metacurate.engine.jobs import refuse_jobs
+from metacurate.engine.jobs import active_arrays
 from metacurate.engine.local import LocalEngine
 from metacurate.engine.lock import LOCK, Held, lock
-from metacurate.engine.manifest import MANIFEST, check_claim, claim, work_folder
+from metacurate.engine.manifest import (
+    MANIFEST,
+    check_claim,
+    claim,
+    read_configuration,
+    work_folder,
+)
 from metacurate.engine.progress import Progress, Silent
 from metacurate.engine.run import CorruptInputError, Outcome, run
 from metacurate.engine.stage import Stage
 from metacurate.engine.storage import (
-    Place,
     drop_temporaries,
     is_folder,
     list_folder,
@@ -30,7 +35,9 @@ from metacurate.engine.storage import (
     write_json,
     write_parquet,
 )
+from metacurate.engine.stores import Place
 from metacurate.engine.work import Engine
+from metacurate.errors import MetacurateError, UsageError
 from metacurate.schema import SHARDS
 
 log = logging.getLogger(__name__)
@@ -130,6 +137,7 @@ class Workspace:
         Args:
             outcome: of the stage that decided the rows' fates.
         """
+        self.held.check()
         if self.shards is None:
             return
         earlier = {
@@ -155,6 +163,7 @@ class Workspace:
         Args:
             totals: the summary. digests: of what went in.
         """
+        self.held.check()
         manifest = {
             "totals": totals,
             "configuration": self.configuration,
@@ -191,24 +200,49 @@ def open_workspace(
         MetacurateError: when another run holds the folder, or it can't be written.
     """
     engine = engine or LocalEngine()
-    slots = engine.slots(workers)
     told = progress or Silent()
+    try:
+        slots = engine.slots(workers)
+        with _open(out, configuration, engine, slots, on_error, told, shards) as space:
+            yield space
+    finally:
+        engine.close()
+
+
+@contextmanager
+def _open(
+    out: Place | None,
+    configuration: dict[str, Any],
+    engine: Engine,
+    slots: int,
+    on_error: OnError,
+    told: Progress,
+    shards: str | None,
+) -> Iterator[Workspace]:
     if out is None:
+        if engine.outlives:
+            raise UsageError(f"--engine {engine.name} needs --out: its jobs meet there")
         with tempfile.TemporaryDirectory(prefix="metacurate-") as folder:
             yield Workspace(Path(folder), configuration, engine, slots, on_error, told, shards)
         return
     check_claim(out, configuration)
+    out = out.absolute() if isinstance(out, Path) else out  # as workers elsewhere see it
     existed = is_folder(out)
     work = work_folder(out)
     with lock(work) as held:
+        at_work = active_arrays(work)
+        if at_work and not (engine.outlives and read_configuration(out) == configuration):
+            raise MetacurateError(
+                f"{out}: jobs of an earlier run are still at work in it: let the same command wait "
+                f"for them, or end them with: scancel {' '.join(at_work)}"
+            )
         stages = (name for name, entry in list_folder(work).items() if entry.is_folder)
         places = [out, work, *(work / name for name in stages)]
         for place in places if shards is None else [*places, (out / shards).parent]:
-            drop_temporaries(place)
+            if not at_work:
+                drop_temporaries(place)
         try:
             check_claim(out, configuration)  # again: another run may have ended meanwhile
-            if engine.name != "slurm":
-                refuse_jobs(work)
             yield Workspace(out, configuration, engine, slots, on_error, told, shards, held)
         finally:
             if not existed and isinstance(out, Path):

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from metacurate.engine.storage import is_file, place_of, read_bytes, write_parquet, write_text
+from metacurate.engine.storage import is_file, read_bytes, write_parquet, write_text
+from metacurate.engine.stores import place_of
 from metacurate.errors import InputError, UsageError, first_line
 from metacurate.schema import METADATA, is_text
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
-from metacurate.engine.storage import Place
+from metacurate.engine.stores import Place
 from metacurate.errors import InputError, first_line
 from metacurate.pool.files import identity_of, refuse_changed
 from metacurate.pool.streams import open_stream

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
-from metacurate.engine.storage import Place, read_arrow, scratch, write_arrow
+from metacurate.engine.storage import read_arrow, scratch, write_arrow
+from metacurate.engine.stores import Place
 from metacurate.errors import InputError
 from metacurate.metadata.buckets import join
 from metacurate.metadata.dump import BadPageError, DamagedDumpError, Dump, read_pages

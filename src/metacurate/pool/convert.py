@@ -14,13 +14,8 @@ import pyarrow.parquet as pq
 
 from metacurate.engine.manifest import WORK
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
-from metacurate.engine.storage import (
-    Place,
-    does_not_answer,
-    locate,
-    storage_errors,
-    write_atomically,
-)
+from metacurate.engine.storage import write_atomically
+from metacurate.engine.stores import Place, does_not_answer, locate, storage_errors
 from metacurate.engine.workspace import Workspace
 from metacurate.errors import InputError, StorageError, UsageError, first_line
 from metacurate.pool.blocks import Block, conform, unify
@@ -28,7 +23,13 @@ from metacurate.pool.delimited import count_quoted, read_delimited, read_header
 from metacurate.pool.files import InputFile, refuse_changed
 from metacurate.pool.jsonlines import read_json_lines
 from metacurate.pool.streams import open_stream
-from metacurate.pool.tables import PoolFile, read_footer, read_footers
+from metacurate.pool.tables import (
+    PoolFile,
+    many_at_once,
+    read_footer,
+    read_footers,
+    with_shared_schemas,
+)
 from metacurate.pool.webdataset import read_webdataset
 
 log = logging.getLogger(__name__)
@@ -186,20 +187,22 @@ def read_pools(
         names = tuple(columns) if columns is not None else None
         field = text_field if "tar" in kinds else None
         stage = ConvertStage(tuple(others.values()), names, field)
-        for file, record in zip(stage.files, space.run(stage).records, strict=True):
+
+        def read(item: tuple[InputFile, UnitRecord]) -> PoolFile:
+            file, record = item
             output = None if record.output is None else space.folder / CONVERTED / record.output
-            made[file.path] = read_footer(
-                file,
-                None if output is None else str(output),
-                record.error if record.failed else None,
-                stage.key,
-            )
+            problem = record.error if record.failed else None
+            return read_footer(file, None if output is None else str(output), problem, stage.key)
+
+        pairs = list(zip(stage.files, space.run(stage).records, strict=True))
+        tables = with_shared_schemas(many_at_once(read, pairs))
+        made.update((table.path, table) for table in tables)
     plain = [file for files in pools for file in files if file.path not in made]
     made.update((table.path, table) for table in read_footers(plain))
-    tables = [[made[file.path] for file in files] for files in pools]
+    of_pools = [[made[file.path] for file in files] for files in pools]
     return [
         _with_common_columns(of_pool) if files[0].format in ("jsonl", "tar") else of_pool
-        for files, of_pool in zip(pools, tables, strict=True)
+        for files, of_pool in zip(pools, of_pools, strict=True)
     ]
 
 
@@ -221,18 +224,25 @@ def peek(files: Sequence[InputFile], columns: Sequence[str] | None) -> list[Pool
     Returns:
         The files as if each held one row, but for those that can't be read, which the conversion
         will tell of; none of other formats.
+
+    Raises:
+        StorageError: when their store does not answer.
     """
-    found = []
-    for file in files:
-        if file.format in DELIMITERS:
-            try:
-                with open_stream(file.path) as stream:
-                    names = columns or read_header(stream, DELIMITERS[file.format])
-            except (ValueError, OSError):
-                continue
-            schema = pa.schema([(name, pa.string()) for name in names])
-            found.append(PoolFile(file, file.path, (1,), schema, None))
-    return found
+
+    def read(file: InputFile) -> PoolFile | None:
+        errors: tuple[type[Exception], ...] = (ValueError, *storage_errors(locate(file.path)[0]))
+        try:
+            with open_stream(file.path) as stream:
+                names = columns or read_header(stream, DELIMITERS[file.format])
+        except errors as error:
+            if does_not_answer(file.path, error):
+                raise StorageError(file.path, error) from error
+            return None
+        schema = pa.schema([(name, pa.string()) for name in names])
+        return PoolFile(file, file.path, (1,), schema, None)
+
+    found = many_at_once(read, [file for file in files if file.format in DELIMITERS])
+    return [file for file in found if file is not None]
 
 
 class _ReadError(Exception):

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from metacurate.engine.progress import Progress
 from metacurate.engine.run import Outcome
-from metacurate.engine.storage import Place, place_of
+from metacurate.engine.stores import Place, place_of
 from metacurate.engine.work import Engine
 from metacurate.engine.workspace import POOL_SHARDS_FILE, OnError, Workspace, open_workspace
 from metacurate.errors import UsageError

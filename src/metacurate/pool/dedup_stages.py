@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
-from metacurate.engine.storage import Place, write_parquet
+from metacurate.engine.storage import write_parquet
+from metacurate.engine.stores import Place
 from metacurate.hashing.pairs import draw_seed, hash_pairs
 from metacurate.hashing.rows import hash_rows
 from metacurate.pool.reader import CorruptRows, Reader, Rows, id_texts, valid_texts, without_views

@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path, PurePath, PurePosixPath
@@ -14,8 +14,17 @@ from fsspec.utils import glob_translate
 from upath import UPath
 
 from metacurate.engine.manifest import MANIFEST, WORK, read_manifest
-from metacurate.engine.storage import Place, is_file, is_folder, locate, place_of, storage_errors
-from metacurate.errors import InputError, UsageError, first_line
+from metacurate.engine.storage import is_file, is_folder
+from metacurate.engine.stores import (
+    EXTRAS,
+    Place,
+    does_not_answer,
+    locate,
+    place_of,
+    protocol_of,
+    storage_errors,
+)
+from metacurate.errors import InputError, StorageError, UsageError, first_line
 
 Source: TypeAlias = str | Place | Sequence[str | Place]
 Info: TypeAlias = dict[str, Any] | None  # what a listing told of a file
@@ -157,7 +166,7 @@ def _paths(
         filesystem, path = locate(one)
         local = isinstance(filesystem, LocalFileSystem)
         if out is not None and local == isinstance(out, Path):
-            _refuse_inside(out, one, path)
+            _refuse_inside(out, one, path if local else filesystem.unstrip_protocol(path))
         try:
             names = _names(filesystem, path, one, known, kinds)
         except storage_errors(filesystem) as error:
@@ -198,11 +207,13 @@ def refuse_changed(path: str, identity: str) -> None:
 
     Raises:
         InputError: when it has changed, or gone.
-        OSError: when it can't be looked at; of S3, what `storage_errors` names.
+        StorageError: when its store does not answer.
     """
     try:
         now, _ = identity_of(path)
-    except FileNotFoundError as error:
+    except storage_errors(locate(path)[0]) as error:
+        if does_not_answer(path, error):
+            raise StorageError(path, error) from error
         reason = f"it went away while it was read: {first_line(error)}"
         raise InputError(path, reason) from error
     if now != identity:
@@ -238,14 +249,12 @@ def _names(
     return names
 
 
-def _with_infos(
-    filesystem: Any, listing: Callable[..., Any], path: str, **options: Any
-) -> dict[str, Info]:
+def _with_infos(filesystem: Any, listing: Callable[..., Any], path: str) -> dict[str, Info]:
     """Names from a listing; with what a store tells of each, which costs nothing there."""
-    if isinstance(filesystem, LocalFileSystem):
-        return dict.fromkeys(listing(path, **options))
-    found: dict[str, Info] = listing(path, detail=True, **options)
-    return found
+    if protocol_of(filesystem.unstrip_protocol(path)) not in EXTRAS:  # others may tell other things
+        return dict.fromkeys(listing(path))
+    found: dict[str, Info] = listing(path, detail=True)
+    return {name: info for name, info in found.items() if info and name.strip("/")}
 
 
 def _is_output(folder: Place) -> bool:
@@ -273,9 +282,9 @@ def _files_of_folder(filesystem: Any, folder: str, known: Callable[[str], bool])
             base = f"{base}/{CURATED_FOLDER}"
         elif is_file(place / COUNTS_FILE):
             raise UsageError(f"{folder}: holds counts, not pairs")
-    strict = {"on_error": "raise"} if isinstance(filesystem, LocalFileSystem) else {}
+    local = isinstance(filesystem, LocalFileSystem)
     try:
-        names = _with_infos(filesystem, filesystem.find, base, **strict)
+        names = _with_infos(filesystem, _find_here if local else filesystem.find, base)
     except OSError as error:  # a folder in it that may not be read
         raise InputError(folder, f"can't be looked through: {first_line(error)}") from error
     return {
@@ -283,6 +292,20 @@ def _files_of_folder(filesystem: Any, folder: str, known: Callable[[str], bool])
         for name, info in names.items()
         if known(name) and not _is_hidden(name[len(base) :])
     }
+
+
+def _find_here(folder: str) -> Iterator[str]:
+    """All files below a folder of this machine.
+
+    Raises:
+        OSError: when it or a folder in it can't be read; fsspec would pass over the latter.
+    """
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for parent, _, names in os.walk(folder, onerror=fail):
+        yield from (f"{parent.rstrip('/')}/{name}" for name in names)
 
 
 def _place_in(filesystem: Any, path: str) -> Place | None:
@@ -363,23 +386,23 @@ def _refuse_inside(out: Place, one: str, path: str) -> None:
     elif isinstance(out, Path):
         inside = Path(path).is_dir() and place.is_relative_to(Path(path).resolve())
     else:
-        inside = format_of(path) is None and place.is_relative_to(path.rstrip("/"))
+        inside = place.is_relative_to(path.rstrip("/"))
     if inside:
         raise UsageError(f"the output folder {out} lies in the pool's folder {one}")
 
 
 def _absolute(place: Place) -> PurePath:
-    """A place without its protocol, by its true path, to be compared with others."""
-    return place.resolve() if isinstance(place, Path) else PurePosixPath(place.path)
+    """A place by its true path, to be compared with others."""
+    return place.resolve() if isinstance(place, Path) else PurePosixPath(str(place))
 
 
 def _refuse_held(out: Place, paths: Iterable[str]) -> None:
     """Refuse inputs that lie where the outputs would."""
+    place = _absolute(out)
     for path in paths:
-        filesystem, name = locate(path)
-        local = isinstance(filesystem, LocalFileSystem)
-        if local != isinstance(out, Path):
-            continue
-        place = Path(name).resolve() if local else PurePosixPath(name)
-        if place.is_relative_to(_absolute(out)):
+        if "://" in path:
+            inside = path.startswith(f"{place}/".replace(":/", "://", 1))
+        else:
+            inside = Path(path).resolve().is_relative_to(place)
+        if inside:
             raise UsageError(f"the output folder {out} holds files of the pool: {path}")

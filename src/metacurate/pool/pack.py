@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from metacurate.engine.progress import Progress
 from metacurate.engine.run import CorruptInputError
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
-from metacurate.engine.storage import Place, list_folder, place_of, write_atomically
+from metacurate.engine.storage import list_folder, write_atomically
+from metacurate.engine.stores import Place, place_of
 from metacurate.engine.work import Engine
 from metacurate.engine.workspace import OnError, open_workspace
 from metacurate.errors import InputError, UsageError, first_line

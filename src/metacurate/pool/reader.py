@@ -13,7 +13,7 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 
 from metacurate.engine.stage import Unit, Watch
-from metacurate.engine.storage import does_not_answer, locate, storage_errors
+from metacurate.engine.stores import does_not_answer, locate, storage_errors
 from metacurate.errors import InputError, StorageError, first_line
 from metacurate.matching.matcher import string_arrays
 from metacurate.pool.blocks import conform
@@ -104,7 +104,8 @@ class Reader:
         """
         self.filtered = self.left = 0
         row, stop = unit.first_row, unit.first_row + unit.rows
-        errors: tuple[type[Exception], ...] = storage_errors(locate(unit.source)[0])
+        table = self._pool.by_path[unit.source].table  # in the output's store, where converted
+        errors: tuple[type[Exception], ...] = storage_errors(locate(table)[0])
         try:
             if self._at != (unit.source, unit.first_row):
                 self._open(unit)
@@ -123,8 +124,8 @@ class Reader:
             self._at = (unit.source, stop)
         except (pa.ArrowException, *errors, StopIteration) as error:
             self._at = None
-            if does_not_answer(unit.source, error):
-                raise StorageError(unit.source, error) from error
+            if does_not_answer(table, error):
+                raise StorageError(table, error) from error
             reason = first_line(error) or "it ends before its last row"
             raise InputError(unit.source, f"can't be read: {reason}") from error
         except BaseException:
@@ -140,10 +141,11 @@ class Reader:
 
     def _open(self, unit: Unit) -> None:
         pool_file = self._pool.by_path[unit.source]
-        file = open_parquet(pool_file.table)
+        columns = self._columns
+        width = len(columns) if columns is not None else len(pool_file.columns or ())
+        file = open_parquet(pool_file.table, width)
         most = min(BATCH_ROWS, pool_file.rows_within(BATCH_BYTES))
         self._selection = self._pool.selection(pool_file)
-        columns = self._columns
         if columns is not None and self._selection is not None:
             columns = list(dict.fromkeys([*columns, *self._pool.selection_columns(pool_file)]))
         row = group = 0

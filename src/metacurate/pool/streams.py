@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from metacurate.engine.storage import locate
+from metacurate.engine.stores import locate
 from metacurate.errors import first_line
 
 BUFFER = 1 << 18  # bytes of content that are read at a time, for the sake of small reads

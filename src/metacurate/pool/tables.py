@@ -3,19 +3,19 @@
 import hashlib
 import logging
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from metacurate.engine.stage import Unit
-from metacurate.engine.storage import does_not_answer, locate, storage_errors
+from metacurate.engine.stores import does_not_answer, locate, storage_errors
 from metacurate.errors import InputError, MetacurateError, StorageError, UsageError, first_line
 from metacurate.pool.files import InputFile
 from metacurate.pool.where import Where
@@ -23,8 +23,12 @@ from metacurate.schema import CURATED, is_text
 
 log = logging.getLogger(__name__)
 
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
 UNIT_ROWS = 131_072
-REMOTE_BUFFER = 8 << 20  # bytes of a column that are asked for at once: a request takes its time
+REMOTE_BUFFER = 32 << 20  # bytes of all columns that are asked for ahead: a request takes time
+LEAST_BUFFER = 1 << 18  # of one column
 FOOTERS_AT_ONCE = 32  # for the same reason
 UNIT_BYTES = 64 << 20  # or fewer rows, where they are wide
 ROUND = b"metacurate.round"  # in a curated file's metadata: the round that drew it
@@ -251,14 +255,18 @@ def column_type(schema: pa.Schema, column: str) -> pa.DataType | None:
     return schema.field(index).type if index >= 0 else None
 
 
-def open_parquet(path: str) -> pq.ParquetFile:
+def open_parquet(path: str, columns: int = 1) -> pq.ParquetFile:
     """Open a Parquet file to be read through, in bounded memory.
 
     Args:
-        path: path or URI.
+        path: path or URI. columns: how many of them are read.
+
+    Raises:
+        ArrowException, OSError: when it is none; of stores, what `storage_errors` names.
     """
     if "://" in path:
-        return pq.ParquetFile(open_remote(path), pre_buffer=False, buffer_size=REMOTE_BUFFER)
+        buffer = max(LEAST_BUFFER, REMOTE_BUFFER // max(1, columns))
+        return pq.ParquetFile(open_remote(path), pre_buffer=False, buffer_size=buffer)
     return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
 
 
@@ -267,6 +275,9 @@ def open_remote(path: str) -> Any:
 
     Args:
         path: URI.
+
+    Raises:
+        OSError: when it can't be opened; of stores, what `storage_errors` names.
     """
     filesystem, name = locate(path)
     return filesystem.open(name, "rb", cache_type="none")
@@ -308,7 +319,7 @@ def read_footer(
 
 
 def read_footers(files: Sequence[InputFile]) -> list[PoolFile]:
-    """Read what Parquet files tell of themselves; from a store, many at once.
+    """Read what Parquet files tell of themselves, many at once.
 
     Args:
         files: of a pool.
@@ -316,14 +327,34 @@ def read_footers(files: Sequence[InputFile]) -> list[PoolFile]:
     Raises:
         StorageError: when their store does not answer.
     """
+    return with_shared_schemas(many_at_once(read_footer, files))
+
+
+def many_at_once(ask: Callable[[Item], Found], items: Sequence[Item]) -> list[Found]:
+    """Call a function that waits for a storage, for many items at once.
+
+    Args:
+        ask: what to call. items: with what.
+
+    Returns:
+        Its results, in the order of the items.
+    """
     with ThreadPoolExecutor(FOOTERS_AT_ONCE) as threads:
-        found = list(threads.map(read_footer, files))
-    known: dict[pa.Schema, pa.Schema] = {}  # a pool of many files is sent to workers
+        return list(threads.map(ask, items))
+
+
+def with_shared_schemas(files: Sequence[PoolFile]) -> list[PoolFile]:
+    """Files of which equal schemas are one object: a pool of many is sent to workers.
+
+    Args:
+        files: from `read_footer`.
+    """
+    known: dict[pa.Schema, pa.Schema] = {}
     return [
         replace(file, schema=known.setdefault(file.schema, file.schema))
         if file.schema is not None
         else file
-        for file in found
+        for file in files
     ]
 
 

@@ -21,13 +21,12 @@ import pyarrow.compute as pc
 from metacurate.engine.stage import Task, Unit
 from metacurate.engine.storage import (
     LocalCopies,
-    Place,
     list_folder,
-    reaching,
     read_arrow,
     remove,
     write_atomically,
 )
+from metacurate.engine.stores import Place, reaching
 from metacurate.hashing.pairs import Hashes, hash_columns
 from metacurate.matching.matcher import without_nulls
 from metacurate.pool.reader import Positions

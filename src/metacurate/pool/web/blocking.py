@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from metacurate.engine.storage import Place, read_bytes
+from metacurate.engine.storage import read_bytes
+from metacurate.engine.stores import Place
 from metacurate.errors import InputError, MetacurateError, UsageError, first_line
 from metacurate.matching.matcher import Matcher
 from metacurate.metadata.metadata import Metadata

@@ -11,7 +11,7 @@ import fsspec.config
 import numpy as np
 from fsspec.implementations.local import LocalFileSystem
 
-from metacurate.engine.storage import Place, locate, storage_errors
+from metacurate.engine.stores import Place, locate, storage_errors
 from metacurate.errors import InputError, UsageError, first_line
 from metacurate.hashing.pairs import hash_pairs
 from metacurate.http.client import content_length

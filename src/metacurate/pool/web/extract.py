@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from metacurate.engine.progress import Progress
 from metacurate.engine.run import Outcome
-from metacurate.engine.storage import Place, arrow_tables, place_of, read_bytes
+from metacurate.engine.storage import arrow_tables, read_bytes
+from metacurate.engine.stores import Place, place_of
 from metacurate.engine.work import Engine
 from metacurate.engine.workspace import POOL_SHARDS_FILE, OnError, open_workspace
 from metacurate.errors import InputError, UsageError, first_line

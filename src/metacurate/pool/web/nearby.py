@@ -14,7 +14,8 @@ from fsspec.implementations.local import LocalFileSystem
 from urllib3.exceptions import ProtocolError
 
 from metacurate.engine.stage import StoppedError, Watch
-from metacurate.engine.storage import at_once, locate, make_folder, storage_errors
+from metacurate.engine.storage import make_folder
+from metacurate.engine.stores import at_once, locate, storage_errors
 from metacurate.errors import InputError, MetacurateError, UsageError, first_line
 from metacurate.http.client import BUSY, Client
 from metacurate.http.download import Part, complete

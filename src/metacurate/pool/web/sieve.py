@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from metacurate.engine.storage import place_of
+from metacurate.engine.stores import place_of
 from metacurate.errors import UsageError
 from metacurate.matching.matcher import Matcher
 from metacurate.matching.spacing import Mode

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
-from metacurate.engine.storage import Place, scratch, write_atomically
+from metacurate.engine.storage import scratch, write_atomically
+from metacurate.engine.stores import Place
 from metacurate.engine.workspace import versions
 from metacurate.errors import InputError, first_line
 from metacurate.pool.files import refuse_changed
