@@ -23,11 +23,18 @@ from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
 from metacurate.engine.storage import arrow_tables, write_parquet
 from metacurate.engine.stores import Place, place_of
 from metacurate.engine.work import Engine
-from metacurate.errors import InputError
+from metacurate.errors import InputError, MetacurateError
 
 Name = Literal["threads", "processes", "ray", "slurm"]
 ROOT = Path(__file__).parents[2]
 STEP = 0.05  # seconds
+
+
+class OddError(Exception):
+    """One that another process can't rebuild."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(f"odd, for {why}")
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,10 @@ class LetterTask(Task):
             os.kill(os.getpid(), signal.SIGKILL)
         if trap == "broken":
             raise InputError(unit.source, "is broken")
+        if trap == "full":
+            raise MetacurateError("No space left on device")
+        if trap == "odd":
+            raise OddError(unit.source, "no reason")
         while trap == "wait" and not (self._marks / "go").exists():
             time.sleep(STEP)
             self._watch.advance(0)
@@ -134,6 +145,7 @@ def count_letters(folder: Path, name: Name, out: str | Place | None = None) -> O
     stage = Letters(files, str(marks), "processes" if name == "processes" else "threads")
     place, engine = place_of(out or folder / "out"), engine_of(name)
     slots = engine.slots(None if name == "slurm" else 2)
+    slots = 1 if name == "slurm" else slots  # so that a task has several units
     with lock(work_folder(place)) as held:
         return run(stage, place, engine, slots, progress=Silent(), check=held.check)
 

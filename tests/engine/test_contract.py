@@ -6,20 +6,26 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from metacurate.curation.curate import plan
 from metacurate.engine.jobs import active_arrays
-from metacurate.errors import MetacurateError
+from metacurate.engine.local import LocalEngine
+from metacurate.engine.slurm import SlurmEngine
+from metacurate.engine.workspace import open_workspace
+from metacurate.errors import MetacurateError, UsageError
 from metacurate.matching.matcher import Matcher
 
 from .contract import ROOT, Name, attempts, count_letters, total
-from .runs import CONCEPTS
+from .runs import CONCEPTS, captions, write_file
 
 NAMES: tuple[Name, ...] = ("threads", "processes", "ray", "slurm")
 CLUSTERS: tuple[Name, ...] = ("processes", "ray", "slurm")  # where a worker can die alone
@@ -102,13 +108,19 @@ def letters(texts: list[str]) -> Counter[str]:
     return counts
 
 
-def start(folder: Path, name: Name) -> "subprocess.Popen[str]":
+@contextmanager
+def start(folder: Path, name: Name) -> Iterator["subprocess.Popen[str]"]:
     """A run in a process of its own, that hears Ctrl-C."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "tests.engine.contract", str(folder), name],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def wait_until(condition: Callable[[], object]) -> None:
@@ -198,6 +210,23 @@ def test_two_failures_at_once(cluster: Name, tmp_path: Path) -> None:
     again = count_letters(tmp_path, cluster)
     assert [Path(record.source).name for record in again.errors] == ["003.txt"]
     assert again.resumed == 8
+
+
+@pytest.mark.parametrize(
+    ("trap", "message"),
+    [("full", "No space left on device"), ("odd", "OddError: odd, for no reason")],
+)
+def test_an_error_of_the_run_is_nobodys_input(
+    engine: Name, trap: str, message: str, tmp_path: Path
+) -> None:
+    texts = write_files(tmp_path, 1, {0: trap})
+    for _ in range(2):
+        with pytest.raises(MetacurateError, match=message):
+            count_letters(tmp_path, engine)
+    texts[0] = "good now"
+    (tmp_path / "files" / "000.txt").write_text(texts[0])
+    outcome = count_letters(tmp_path, engine)
+    assert (total(outcome), outcome.errors) == (letters(texts), [])
 
 
 # ---- runs that are cut off
@@ -334,3 +363,53 @@ def test_jobs_of_a_submitter_that_died_at_once_are_found(slurm: Name, tmp_path: 
     assert total(outcome) == letters(texts)
     assert all(len(attempts(mark)) == 1 for mark in (tmp_path / "marks").glob("*.txt"))
     assert active_arrays(tmp_path / "out" / ".metacurate") == []
+
+
+def test_what_a_living_job_has_written_stays(slurm: Name, tmp_path: Path) -> None:
+    texts = write_files(tmp_path, 24, {4: "wait"})  # tasks of three: a unit before it is done
+    with start(tmp_path, slurm) as process:
+        outputs = tmp_path / "out" / "letters"
+        wait_until(lambda: (tmp_path / "marks" / "004.txt").exists() and recorded(tmp_path) >= 6)
+        assert list(outputs.glob("003-*.parquet"))
+        process.kill()
+    threading.Timer(4, (tmp_path / "marks" / "go").touch).start()
+    outcome = count_letters(tmp_path, slurm)
+    assert (total(outcome), outcome.errors, written(tmp_path)) == (letters(texts), [], 24)
+    assert all(len(attempts(mark)) == 1 for mark in (tmp_path / "marks").glob("*.txt"))
+
+
+def test_a_refused_run_takes_nothing_from_living_jobs(slurm: Name, tmp_path: Path) -> None:
+    texts = write_files(tmp_path, 4, {2: "wait"})
+    with start(tmp_path, slurm) as process:
+        wait_until(lambda: len(begun(tmp_path)) == 4 and recorded(tmp_path) == 3)
+        process.kill()
+    out = tmp_path / "out"
+    ours = {"command": "letters", "pool": ["files"]}
+    (out / ".metacurate" / "configuration.json").write_text(json.dumps(ours))
+    (out / ".metacurate" / ".0.tmp").touch()  # as a job writes it
+    before = sorted(out.rglob("*"))
+    for configuration, other in (({**ours, "t": 5}, SlurmEngine()), (ours, LocalEngine())):
+        with (
+            pytest.raises(MetacurateError, match=r"jobs of an earlier run.*scancel"),
+            open_workspace(out, configuration, engine=other),
+        ):
+            pass
+    assert sorted(out.rglob("*")) == before
+    (tmp_path / "marks" / "go").touch()
+    assert total(count_letters(tmp_path, slurm)) == letters(texts)
+
+
+def test_jobs_that_can_not_begin_are_no_units_fault(
+    slurm: Name, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(tmp_path, 4)
+    monkeypatch.delenv("PYTHONPATH")  # as on a machine that lacks a package
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MetacurateError, match="jobs ended before they began"):
+        count_letters(tmp_path, slurm)
+
+
+def test_slurm_needs_a_folder(slurm: Name, tmp_path: Path) -> None:
+    write_file(tmp_path / "a.parquet", captions(10))
+    with pytest.raises(UsageError, match="--engine slurm needs --out"):
+        plan(tmp_path / "a.parquet", CONCEPTS, thresholds=[5], engine=SlurmEngine())

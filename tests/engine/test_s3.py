@@ -4,6 +4,8 @@ import json
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -379,3 +381,59 @@ def test_who_was_cut_off_finds_out(
     second.check()
     assert is_locked(folder)
     second.release()
+
+
+QUICK = """
+import sys
+from metacurate.cli import main
+from metacurate.engine import lock
+lock.LEASE, lock.RENEWAL = 3.0, 0.5
+main()
+"""
+
+
+def test_a_run_that_slept_writes_nothing_into_anothers(
+    pool: str, proxy: TcpProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "LEASE", 3.0)
+    monkeypatch.setattr(locks, "RENEWAL", 0.5)
+    out = f"{pool.removesuffix('/pool')}/out"
+    proxy.delay = 0.05
+    arguments = map(str, command(tmp_path, pool, out, "--workers", 1))
+    sleeper = subprocess.Popen(
+        [sys.executable, "-c", QUICK, *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with sleeper:
+        wait_until(lambda: any("/curated/" in request.path for request in proxy.requests))
+        sleeper.send_signal(signal.SIGSTOP)
+        proxy.forget()
+        summary = mc.curate(pool, CONCEPTS, threshold=1e9, out=out).summary
+        sleeper.send_signal(signal.SIGCONT)
+        _, err = sleeper.communicate(timeout=PATIENCE)
+    assert sleeper.returncode == 1
+    assert "another may have taken over" in err
+    assert read_info(out)["totals"]["threshold"] == 1e9
+    again = mc.curate(pool, CONCEPTS, threshold=1e9, out=out).summary
+    assert len(read_table(place_of(out) / "curated", KEPT)) == summary["kept"] == again["kept"]
+
+
+def test_a_table_that_was_converted_there_is_no_broken_input(
+    bucket: str, proxy: TcpProxy, server: S3Server, tmp_path: Path
+) -> None:
+    for name in "ab":
+        rows = "".join(f"u{i},w{i} w0\n" for i in range(300))
+        (tmp_path / f"{name}.csv").write_text(f"url,text\n{rows}")
+    CONCEPTS.write(tmp_path / "concepts.parquet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_MAX_ATTEMPTS", "1")
+        more = ("--workers", 1, "--on-error", "skip")
+        proxy.delay = 0.2
+        with start(*command(tmp_path, f"{tmp_path}/*.csv", f"{bucket}/out", *more)) as process:
+            wait_until(lambda: sum("/converted/" in r.path for r in proxy.requests) >= 3)
+            server.kill()
+            _, err = process.communicate(timeout=PATIENCE)
+    server.start()
+    assert process.returncode == 1, err
+    assert "Traceback" not in err
+    assert "skipped" not in err

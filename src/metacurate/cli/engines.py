@@ -41,7 +41,7 @@ OPTIONS: dict[str, tuple[Any, Any]] = {  # type and default, by the name of the 
             str | None,
             _option(
                 "--ray-address",
-                "Of the cluster, as 10.0.0.1:6379. [default: RAY_ADDRESS, or one on this machine]",
+                "Of the cluster: 10.0.0.1:6379, or auto. [default: RAY_ADDRESS, or a new one]",
             ),
         ],
         None,

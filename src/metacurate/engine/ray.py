@@ -33,7 +33,7 @@ class RayEngine:
     """Tasks of a Ray cluster: one that is there, or one that is started on this machine.
 
     Attributes:
-        address: of the cluster; None for RAY_ADDRESS or, without it, a cluster of this machine.
+        address: of the cluster; None for one that is started on this machine.
     """
 
     name: ClassVar[str] = "ray"
@@ -43,7 +43,8 @@ class RayEngine:
         """Connect to nothing yet.
 
         Args:
-            address: host:port, or ``auto`` for the one on this machine; RAY_ADDRESS without it.
+            address: host:port, or ``auto`` for one that runs on this machine; RAY_ADDRESS
+                without it, and without that a new one.
 
         Raises:
             UsageError: for an address of Ray's client, which can't watch over tasks.
@@ -301,7 +302,7 @@ def _connect(address: str | None) -> tuple[Any, bool]:
     _refuse_silent(address)
     try:
         ray.init(
-            address=address, include_dashboard=False, logging_level=logging.ERROR,
+            address=address or "local", include_dashboard=False, logging_level=logging.ERROR,
             log_to_driver=False,
         )  # fmt: skip
     except (OSError, RuntimeError, ValueError) as error:

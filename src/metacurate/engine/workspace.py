@@ -146,16 +146,16 @@ class Workspace:
             for record in other.records
             if record.error is not None
         }
-        rows = [
-            {
-                **{name: getattr(record, name) for name in SHARDS.names if name != "input"},
-                "input": record.source,
-                "error": record.error
-                or (earlier.get(record.source) if record.first_row == 0 else None),
-            }
+        attributes = {"input": "source"}
+        columns: dict[str, list[Any]] = {
+            name: [getattr(record, attributes.get(name, name)) for record in outcome.records]
+            for name in SHARDS.names
+        }
+        columns["error"] = [
+            record.error or (earlier.get(record.source) if record.first_row == 0 else None)
             for record in outcome.records
         ]
-        write_parquet(self.folder / self.shards, pa.Table.from_pylist(rows, schema=SHARDS))
+        write_parquet(self.folder / self.shards, pa.table(columns, schema=SHARDS))
 
     def write_manifest(self, totals: dict[str, Any], digests: dict[str, str]) -> None:
         """Write manifest.json, the last of all files: its presence means complete.

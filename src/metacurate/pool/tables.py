@@ -5,7 +5,7 @@ import logging
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any, Literal, NoReturn, TypeVar
@@ -199,10 +199,14 @@ class Pool:
             first += file.rows
         return result
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """Number of rows of all files."""
         return sum(file.rows for file in self.files)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What workers elsewhere are sent: without what is found out from it."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def identity(self) -> str:

@@ -320,8 +320,9 @@ def _gather(carried: Columns, ranges: Sequence[_Range]) -> Columns:
     done = 0
     for some in chain([carried], (each.file.read(each.start, each.stop) for each in ranges)):
         for name, values in some.items():
-            column = columns.setdefault(name, np.zeros(total, values.dtype))
-            column[done : done + len(values)] = values
+            if name not in columns:
+                columns[name] = np.zeros(total, values.dtype)
+            columns[name][done : done + len(values)] = values
         done += len(some["rows"])
     return columns
 
