@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from metacurate.curation.curate import curate
 from metacurate.engine.progress import Progress
 from metacurate.engine.storage import write_parquet, write_text
+from metacurate.engine.stores import here
 from metacurate.errors import MetacurateError
 from metacurate.metadata.build import build_metadata
 from metacurate.metadata.metadata import Metadata
@@ -48,7 +49,7 @@ class DemoResult:
     summary: dict[str, Any]
 
 
-def run_demo(out: Path, progress: Progress) -> DemoResult:
+def run_demo(out: str | Path, progress: Progress) -> DemoResult:
     """Make a pool, balance it, and draw counts before and after.
 
     Args:
@@ -60,17 +61,19 @@ def run_demo(out: Path, progress: Progress) -> DemoResult:
         A table and a story.
 
     Raises:
+        UsageError: for a URI.
         MetacurateError: when the extra `demo` is not installed, or nothing can be written.
     """
     began = time.monotonic()
+    folder = here(out)
     words, frequencies = _concepts()
-    pool = out / "pool"
+    pool = folder / "pool"
     _make_pool(pool, words, frequencies)
-    metadata = _build_metadata(out, words, frequencies, progress)
-    result = curate(pool, metadata, out=out / "balanced", seed=SEED, progress=progress)
-    before = pq.read_table(out / "balanced" / COUNTS_FILE)["count"].to_numpy()
-    after = _kept_counts(out / "balanced" / CURATED_FOLDER, len(metadata))
-    picture = out / "counts.svg"
+    metadata = _build_metadata(folder, words, frequencies, progress)
+    result = curate(pool, metadata, out=folder / "balanced", seed=SEED, progress=progress)
+    before = pq.read_table(folder / "balanced" / COUNTS_FILE)["count"].to_numpy()
+    after = _kept_counts(folder / "balanced" / CURATED_FOLDER, len(metadata))
+    picture = folder / "counts.svg"
     summary = result.summary
     threshold = summary["threshold"]
     write_text(picture, _draw(before, after, threshold))

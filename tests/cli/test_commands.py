@@ -183,7 +183,7 @@ BROKEN = [  # setup, command, start of the message
     ),
     pytest.param(
         content("file", ""), CURATE.replace("out", "file/out"),
-        "file/out/.metacurate: can't be written: ",
+        "{}/file/out/.metacurate: can't be written: ",
         id="output below a file",
     ),
     pytest.param(
@@ -323,6 +323,14 @@ WRONG = [  # setup, command, start of the message
         nothing, CURATE.replace("-o out", "-o hf://datasets/me/out"),
         "hf://datasets/me/out: each file that is written to the Hub is a commit: write to a folder",
         id="output on the Hub",
+    ),
+    pytest.param(
+        nothing, "demo -o s3://bucket/demo", "s3://bucket/demo: this is made on this machine",
+        id="demo on a store",
+    ),
+    pytest.param(
+        nothing, "metadata build --wordnet w --out s3://bucket/m.parquet",
+        "s3:/bucket/m.parquet: this is made on this machine", id="metadata built on a store",
     ),
     pytest.param(
         nothing, f"{CURATE} --ray-address 1.2.3.4:6379", "--ray-address is for --engine ray",

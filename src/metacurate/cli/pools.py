@@ -1,6 +1,5 @@
 """Commands that make pools: dedup, pack, and the demo's."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -95,7 +94,7 @@ def pack(
 
 
 def demo(
-    out: options.Out = "build/demo",
+    out: Annotated[str, typer.Option("--out", "-o", help="Output folder.")] = "build/demo",
     as_json: options.Json = False,
 ) -> None:
     """Make a pool of 200,000 pairs, balance it, and draw a picture: no download, seconds.
@@ -110,7 +109,7 @@ def demo(
     from metacurate.engine.progress import terminal_progress
 
     with terminal_progress() as progress:
-        result = run_demo(Path(out), progress)
+        result = run_demo(out, progress)
     if as_json:
         print_json(result.summary)
         return

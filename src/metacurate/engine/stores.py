@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -194,6 +195,20 @@ def place_of(path: str | Path | UPath) -> Place:
         raise UsageError(f"{path}: stores take {' '.join(sorted(GLOB))} for patterns")
     place: Place = UPath(path.rstrip("/"), **_options(protocol))
     return place
+
+
+def here(path: str | Path) -> Path:
+    """A path of this machine.
+
+    Args:
+        path: what was given for one.
+
+    Raises:
+        UsageError: for a URI.
+    """
+    if re.match(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
+        raise UsageError(f"{path}: this is made on this machine: name a path, and copy it then")
+    return Path(path)
 
 
 @contextmanager

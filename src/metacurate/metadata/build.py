@@ -12,6 +12,7 @@ from typing import Any
 from metacurate.engine.local import LocalEngine
 from metacurate.engine.progress import Progress
 from metacurate.engine.storage import write_json
+from metacurate.engine.stores import here
 from metacurate.engine.workspace import OnError, open_workspace, versions
 from metacurate.errors import InputError, UsageError, first_line
 from metacurate.metadata.assemble import Taken, assemble
@@ -76,7 +77,7 @@ def build_metadata(
         MetacurateError: when inputs are broken, an extra is missing, or nothing can be written.
     """
     recipe.check()
-    path = Path(out)
+    path = here(out)
     if path.suffix.lower() not in ENDINGS:
         raise UsageError(f"{path}: metadata is written as {', '.join(ENDINGS)}")
     if path.is_dir():

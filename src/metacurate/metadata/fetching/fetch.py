@@ -127,8 +127,9 @@ def fetch_sources(
     from metacurate.engine.manifest import work_folder
     from metacurate.engine.progress import Silent
     from metacurate.engine.storage import drop_temporaries
+    from metacurate.engine.stores import here
 
-    out, names = Path(out), _known(names)
+    out, names = here(out), _known(names)
     selection = select(language, days, dump_date, mirrors)
     if not names:
         raise UsageError(f"no source is named: there are {', '.join(SOURCES)}")
