@@ -20,11 +20,13 @@ from metacurate.curation.curate import plan
 from metacurate.engine.jobs import active_arrays
 from metacurate.engine.local import LocalEngine
 from metacurate.engine.slurm import SlurmEngine
+from metacurate.engine.stage import Unit
+from metacurate.engine.work import Work
 from metacurate.engine.workspace import open_workspace
 from metacurate.errors import MetacurateError, UsageError
 from metacurate.matching.matcher import Matcher
 
-from .contract import ROOT, Name, attempts, count_letters, total
+from .contract import ROOT, Letters, Name, attempts, count_letters, total
 from .runs import CONCEPTS, captions, write_file
 
 NAMES: tuple[Name, ...] = ("threads", "processes", "ray", "slurm")
@@ -413,3 +415,23 @@ def test_slurm_needs_a_folder(slurm: Name, tmp_path: Path) -> None:
     write_file(tmp_path / "a.parquet", captions(10))
     with pytest.raises(UsageError, match="--engine slurm needs --out"):
         plan(tmp_path / "a.parquet", CONCEPTS, thresholds=[5], engine=SlurmEngine())
+
+
+# ---- machines that differ
+
+
+def test_a_machine_that_differs_is_no_files_fault(tmp_path: Path) -> None:
+    write_files(tmp_path, 2)
+    files = sorted(str(path) for path in (tmp_path / "files").iterdir())
+    stage = Letters((*files, str(tmp_path / "files" / "9.txt")), str(tmp_path / "marks"))
+    units = [Unit(path, "1", 0, 1, 0) for path in stage.files]
+    work = Work(stage, tmp_path / "out", tmp_path / "records")
+    with pytest.raises(MetacurateError, match=r"does not see .*records: write to a disk"):
+        work.check(units[:2])
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "plan").touch()
+    work.check(units[:2])
+    with pytest.raises(MetacurateError, match=r"does not see .*9\.txt"):
+        work.check(units)
+    with pytest.raises(MetacurateError, match=r"has metacurate .*, not 0\.0"):
+        Work(stage, tmp_path / "out", tmp_path / "records", version="0.0").check([])

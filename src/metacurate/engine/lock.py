@@ -115,6 +115,8 @@ def _try_lock(file: IO[str], kind: int) -> bool:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:  # as on Lustre that is mounted without
+        raise MetacurateError(f"{file.name}: its disk has no locks: {error}") from error
     return True
 
 

@@ -8,18 +8,17 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
-from metacurate.engine.manifest import PLAN
 from metacurate.engine.work import TRIES, Advance, Made, Units, Work, check_workers
 from metacurate.errors import MetacurateError, UnexpectedError, UsageError, first_line
 
 IN_FLIGHT = 2  # tasks for each slot: the next one waits where the last one ends
+MOST_LOST = 20  # tasks in a row whose machines go
 POLL = 0.5  # seconds between two looks at how far tasks are, and between two reports of a task
 CONNECT = 10.0  # seconds for a connection
 GRACE = 5.0  # seconds that tasks have for ending by themselves
-KILLS = f"workers died {TRIES} times while they were at work on it alone"
+KILLS = f"workers died {TRIES} times while they were at work on nothing else"
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent anywhere
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -55,7 +54,7 @@ class RayEngine:
                 f"address {self.address}: Ray's client can't be used: call metacurate on a "
                 "machine of the cluster (ray submit, ray exec, or a job), with host:port or auto"
             )
-        self._is_ours = False
+        self._is_ours = self._is_bounded = False
 
     def slots(self, workers: int | None) -> int:
         """As many as asked for; else all cores of the cluster.
@@ -67,6 +66,7 @@ class RayEngine:
             UsageError: for fewer than one.
             MetacurateError: when Ray is not installed, or no cluster answers.
         """
+        self._is_bounded = workers is not None
         if workers is not None:
             check_workers(workers)
         ray, is_ours = _connect(self.address)
@@ -86,8 +86,8 @@ class RayEngine:
         machine dies; where that does not help, its units are tried one by one.
         """
         ray, _ = _connect(self.address)
-        cores = int(ray.cluster_resources().get("CPU", 0))
-        most = slots if slots < cores else IN_FLIGHT * slots
+        most = slots if self._is_bounded else IN_FLIGHT * slots
+        lost = 0
         waiting = deque(tuple(task) for task in tasks)
         flight = _Flight(ray, work, advance)
         try:
@@ -96,7 +96,16 @@ class RayEngine:
                     flight.start(waiting.popleft())
                 for units, made in flight.wait():
                     if made is not None:
+                        lost = 0
                         yield made
+                    elif flight.lost_machine(units):
+                        lost += 1
+                        if lost == MOST_LOST:
+                            raise MetacurateError(
+                                f"{MOST_LOST} tasks lost their machines, and nothing was done "
+                                "meanwhile. What was finished stays: the same call goes on"
+                            )
+                        waiting.append(tuple(units))
                     elif len(units) > 1:
                         log.warning("workers died: %d units are tried one by one", len(units))
                         waiting.extend((unit,) for unit in units)
@@ -141,6 +150,7 @@ class _Flight:
         )
         self._number = 0
         self._done: dict[int, int] = {}  # work of each task, as far as it was told
+        self._of_lost_machines: set[Units] = set()
         self.running: dict[Any, tuple[int, Units]] = {}
 
     def start(self, units: Units) -> None:
@@ -176,6 +186,8 @@ class _Flight:
                 raise UnexpectedError.of(error.cause) from error
             except self._deaths as error:
                 log.debug("a task of %d units: %s", len(units), error)
+                if isinstance(error, self._ray.exceptions.NodeDiedError):
+                    self._of_lost_machines.add(units)
                 self._advance(-told)
                 found.append((units, None))
             except self._ray.exceptions.RayError as error:
@@ -183,6 +195,12 @@ class _Flight:
             else:
                 self._advance(sum(unit.work for unit in units) - told)
                 found.append((units, made))
+        return found
+
+    def lost_machine(self, units: Units) -> bool:
+        """Whether a task ended with its machine, which is no unit's doing; told once."""
+        found = units in self._of_lost_machines
+        self._of_lost_machines.discard(units)
         return found
 
     def _tell(self) -> None:
@@ -269,13 +287,9 @@ def _run(box: Sequence[Any], units: Units, number: int, tracker: Any) -> Made:
     key = reference.hex()
     if key not in _loaded:
         work: Work = ray.get(reference)
-        if isinstance(work.folder, Path) and not (work.folder / PLAN).exists():
-            raise MetacurateError(
-                f"the machine {socket.gethostname()} of the cluster does not see {work.folder}: "
-                "write to a disk that all machines share, or to object storage"
-            )
         _loaded.clear()
         _loaded[key] = work
+    _loaded[key].check(units)
     reports = _Reports(ray, tracker, number)
     return _loaded[key](units, reports, reports.advance)
 
@@ -307,7 +321,8 @@ def _connect(address: str | None) -> tuple[Any, bool]:
         )  # fmt: skip
     except (OSError, RuntimeError, ValueError) as error:
         where = address or "on this machine"
-        raise MetacurateError(f"no Ray cluster {where}: {first_line(error)}") from error
+        hint = "" if address is None else " (one that has a token needs RAY_AUTH_MODE=token)"
+        raise MetacurateError(f"no Ray cluster {where}: {first_line(error)}{hint}") from error
     _tell_on_standard_error(ray)
     log.info(
         "Ray: %d cores on %d machines",

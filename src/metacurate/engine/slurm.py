@@ -45,6 +45,8 @@ UNANSWERED = 30  # looks in a row to which Slurm gives no answer
 JOBS_PER_SLOT = 4  # so that a job that is slow holds up little
 AGAIN = 16  # units of a job, at most, that takes up what another left
 UNBEGUN = 3  # jobs that end before they begin: then something is wrong with all of them
+MOST_LOST = 20  # jobs in a row whose machines go
+MACHINES = frozenset({"NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "REVOKED"})
 DEFAULT_ARRAY = 1000  # jobs, where the cluster does not tell its limit
 GONE = JobState("ENDED")  # what Slurm has forgotten
 
@@ -142,7 +144,7 @@ class _Jobs:
         self._states: dict[Job, JobState] = {}  # as they were last seen
         self._tries: Counter[str] = Counter()  # of units
         self._ended: set[Job] = set()
-        self._unbegun = 0
+        self._lost = self._unbegun = 0  # jobs, since something was recorded
         self._cancelled: list[str] = []
         self._stuck: set[str] = set()
         self.arrays: dict[str, list[list[str]]] = {}  # names of units of each job, while it runs
@@ -216,6 +218,7 @@ class _Jobs:
             elif new:
                 for record in new:
                     del waiting[record.unit]
+                self._lost = self._unbegun = 0
                 advance(sum(record.work for record in new))
                 yield [(path, records)]
 
@@ -249,22 +252,27 @@ class _Jobs:
                 if name in errors:
                     told = read_bytes(errors[name]).decode()
                     raise MetacurateError(f"job {name}: {told} (its log is in {self._folder})")
-                if state.name == CANCELLED or (state == GONE and before.name == PENDING):
+                if state.name == CANCELLED or (
+                    state == GONE and before.name == PENDING and name not in begun
+                ):
                     self._cancelled.append(name)  # Slurm forgets at once what never began
                     continue
                 log.warning(
                     "job %s ended (%s) with %d of its %d units left; its log is in %s",
                     name, state, len(left), len(names), self._folder,
                 )  # fmt: skip
-                if name not in begun:
-                    self._blame_machines(name)
-                elif len(left) == len(names):  # who did some of its work costs nothing
+                if state.name in MACHINES or name not in begun:
+                    self._blame_machines(name, state, name in begun)
+                    size = len(left)
+                elif len(names) > 1:  # which unit it was shows in smaller jobs
+                    size = AGAIN if len(names) > AGAIN else 1
+                else:
+                    size = 1
                     self._tries.update(names)
                 if self._tries[names[0]] == TRIES:
                     reason = f"its job ended {TRIES} times without a result, the last time: {state}"
                     given_up += [(unit, reason) for unit in left]
                 else:
-                    size = AGAIN if len(names) > AGAIN else 1
                     pieces = [left[i : i + size] for i in range(0, len(left), size)]
                     again += [[[unit] for unit in piece] for piece in pieces]
             if not any(
@@ -281,17 +289,23 @@ class _Jobs:
             self._stuck.add(state.stuck)
             log.warning("jobs of array %s wait for what will not come: %s", array, state)
 
-    def _blame_machines(self, job: str) -> None:
-        """Count a job that ended before its Python could begin: that is no unit's doing.
+    def _blame_machines(self, job: str, state: JobState, has_begun: bool) -> None:
+        """Count a job that no unit has ended: its machine went, or its Python could not begin.
 
         Raises:
-            MetacurateError: for one too many.
+            MetacurateError: for one too many while nothing was recorded.
         """
-        self._unbegun += 1
+        self._lost += 1
+        self._unbegun += not has_begun
         if self._unbegun == UNBEGUN:
             raise MetacurateError(
                 f"{UNBEGUN} jobs ended before they began, the last {job}: do the machines have "
                 f"this Python, metacurate, and this folder? The logs are in {self._folder}"
+            )
+        if self._lost == MOST_LOST:
+            raise MetacurateError(
+                f"{MOST_LOST} jobs lost their machines, the last {job} ({state}), and nothing was "
+                "done meanwhile. What was finished stays: the same command goes on"
             )
 
     def _group(self, tasks: Sequence[Units], jobs: int) -> list[Sequence[Units]]:
@@ -353,6 +367,7 @@ def _pack(work: Work, folder: Path) -> tuple[Path, str]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{secrets.token_hex(8)}.work"
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
+    path.chmod(0o600)
     return path, hashlib.sha256(content).hexdigest()
 
 
@@ -416,6 +431,7 @@ def run_job(payload: Path, digest: str, tasks: Sequence[Units], cpus: int) -> No
     ledger, job = Ledger(work.folder.parent), _own_name()
     ledger.tell(job, BEGUN)
     try:
+        work.check(chain.from_iterable(tasks))
         left = [task for task in tasks if not _is_recorded(work, task)]
         for _ in LocalEngine().map(work, left, cpus, lambda _: None):
             continue

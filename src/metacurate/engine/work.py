@@ -1,12 +1,15 @@
 """What engines run: a stage's work on the units of a task, and how they are asked to."""
 
 import logging
+import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar, Protocol, TypeAlias
 
-from metacurate.engine.manifest import write_task
+from metacurate import __version__
+from metacurate.engine.manifest import PLAN, write_task
 from metacurate.engine.stage import Stage, Stop, StoppedError, Task, Unit, UnitRecord, Watch
 from metacurate.engine.stores import Place
 from metacurate.errors import InputError, MetacurateError, UnexpectedError, UsageError
@@ -26,11 +29,13 @@ class Work:
 
     Attributes:
         stage: whose units. outputs: folder of the units' files. folder: of the records.
+        version: of metacurate where the work was planned.
     """
 
     stage: Stage
     outputs: Place
     folder: Place
+    version: str = __version__
 
     def __call__(self, units: Units, stop: Stop, advance: Advance) -> Made:
         """Work on units until the run is to end, and record what is done.
@@ -77,6 +82,30 @@ class Work:
                 task.clear()
         record(task)
         return recorded
+
+    def check(self, units: Iterable[Unit]) -> None:
+        """Refuse to work on another machine that would make something else of it.
+
+        Args:
+            units: of a task.
+
+        Raises:
+            MetacurateError: when it has another version, or does not see a file or the outputs:
+                that is no file's fault.
+        """
+        here = socket.gethostname()
+        if self.version != __version__:
+            raise MetacurateError(
+                f"the machine {here} has metacurate {__version__}, not {self.version}"
+            )
+        if isinstance(self.folder, Path) and not (self.folder / PLAN).exists():
+            raise MetacurateError(
+                f"the machine {here} does not see {self.folder}: write to a disk that all "
+                "machines share, or to object storage"
+            )
+        for path in {unit.source for unit in units if unit.problem is None}:
+            if Path(path).is_absolute() and not Path(path).exists():
+                raise MetacurateError(f"the machine {here} does not see {path}")
 
     def give_up(self, unit: Unit, reason: str) -> Made:
         """Record a unit as failed whose workers died.
