@@ -106,7 +106,7 @@ def measure_accounting(units: int) -> Figures:
     forget_peak()
     with work_folder() as folder:
         outcome = Outcome(records, [], 0, ())
-        configuration = {"command": "curate", "pool": ["/pools/crawl"]}
+        configuration = {"command": "curate", "pool": ["s3://bucket/crawl"]}
         space = Workspace(folder, configuration, LocalEngine(), 1, "fail", Silent())
         _, took = timed(lambda: space.write_shards(outcome))
         space.write_manifest(space.unit_totals(outcome), {})

@@ -85,7 +85,7 @@ class NothingTask(Task):
 
 
 def made_unit(number: int) -> Unit:
-    path = f"/pools/crawl/{number % 100:02d}/part-{number:06d}.parquet"
+    path = f"s3://bucket/crawl/{number % 100:02d}/part-{number:06d}.parquet"
     return Unit(path, f"{number} 1700000000000000000", 0, UNIT_ROWS, 0)
 
 

@@ -11,7 +11,7 @@ from metacurate.engine.stores import place_of
 
 from .contract import Name
 from .runs import start
-from .test_contract import prepare, ray_cluster, with_slurm  # noqa: F401
+from .test_contract import prepare
 from .test_s3 import before_it, bucket, proxy, read_table, server  # noqa: F401
 
 COLUMNS = ["url", "text", "entries", "probability", "min_threshold"]

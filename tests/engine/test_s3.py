@@ -33,14 +33,7 @@ from ..s3_server import NotInstalledError, S3Server
 from ..tcp_proxy import TcpProxy
 from .contract import Name, count_letters, total
 from .runs import CONCEPTS, captions, start, write_file
-from .test_contract import (  # noqa: F401
-    letters,
-    prepare,
-    ray_cluster,
-    wait_until,
-    with_slurm,
-    write_files,
-)
+from .test_contract import letters, prepare, wait_until, write_files
 
 PATIENCE = 90  # seconds
 
