@@ -1,5 +1,6 @@
 """What measurements have in common, each in a process of its own."""
 
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ def engine_named(name: str) -> Iterator[Engine]:
     elif name == "ray":
         import ray
 
+        ray.init("local", include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
         try:
             yield RayEngine("local")
         finally:

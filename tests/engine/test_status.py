@@ -22,7 +22,7 @@ FILES, ROWS = 4, 100
 STATUS = {"out", "command", "state", "stages"}
 STAGE = {
     "stage", "units", "done", "failed", "work", "work_done", "measure", "per_second",
-    "seconds_left", "errors",
+    "seconds_left", "errors", "jobs",
 }  # fmt: skip
 INFO = {"totals", "configuration", "digests", "versions", "files", "kept_for_resumption"}
 

@@ -100,11 +100,9 @@ def test_a_worker_that_is_killed(inputs: Path, unbroken: tuple[str, float], tmp_
                 workers.append(number)
     os.kill(workers[0], signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "error: a worker process ended before its work was done" in errors
+    assert process.returncode == 0, errors
+    assert "a worker process died" in errors
     assert "Traceback" not in errors
-    assert not out.exists()
-    finish(start(inputs, out))
     assert Metadata.read(out).digest == unbroken[0]
 
 

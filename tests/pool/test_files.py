@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from metacurate.engine.stores import canonical, protocol_of
 from metacurate.errors import MetacurateError, UsageError
 from metacurate.pool.files import Source, find_files, format_of
 
@@ -355,7 +356,7 @@ def test_a_store_names_the_extra_that_it_needs(
     uri: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = sys.modules["fsspec.registry"]._registry
-    monkeypatch.delitem(known, uri.partition(":")[0], raising=False)
+    monkeypatch.delitem(known, protocol_of(canonical(uri)), raising=False)
     for name in [package, *(one for one in sys.modules if one.startswith(f"{package}."))]:
         monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
     with pytest.raises(UsageError) as caught:

@@ -274,10 +274,9 @@ class Failing(io.BytesIO):
 def test_errors_of_the_storage_pass(ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = COMPRESS[ending[1:]](CONTENT)[:1000] if ending else CONTENT[:1000]
 
-    def fail(*args: object) -> Failing:
-        return Failing(data)
-
-    monkeypatch.setattr(fsspec, "open", fail)
+    store = fsspec.filesystem("memory", skip_instance_cache=True)
+    monkeypatch.setattr(store, "open", lambda *args: Failing(data))
+    monkeypatch.setattr(streams, "locate", lambda path: (store, path))
     with pytest.raises(OSError, match="the store has gone"):
         read(f"s3://a{ending}", 500)
 

@@ -18,7 +18,18 @@ Pool = Annotated[
 Metadata = Annotated[
     str, typer.Option("--metadata", "-m", help="The concepts: .parquet, .json, or text lines.")
 ]
-Out = Annotated[str, typer.Option("--out", "-o", help="Output folder; or s3:// or gs:// URI.")]
+
+
+def _without_slash(folder: str) -> str:
+    return folder.rstrip("/") or folder
+
+
+Out = Annotated[
+    str,
+    typer.Option(
+        "--out", "-o", help="Output folder; or s3:// or gs:// URI.", callback=_without_slash
+    ),
+]
 Threshold = Annotated[
     float | None,
     typer.Option("--threshold", "-t", help="Thin concepts with more matches than this."),

@@ -37,6 +37,11 @@ KILLS = (
     "there was too little memory"
 )
 
+NONE_BEGAN = (
+    "no worker process could begin: there was too little memory, or the script that called has no "
+    "`if __name__ == '__main__':`"
+)
+
 log = logging.getLogger(__name__)
 
 
@@ -78,11 +83,14 @@ class LocalEngine:
         if work.stage.runs_in == "threads":
             yield from map_threads(work, tasks, slots, advance)
             return
-        waiting = list(tasks)
+        waiting, barren = list(tasks), 0
         while waiting:
             try:
                 yield from map_processes(work, waiting, slots, advance)
             except WorkerDiedError as error:
+                barren = 0 if error.begun else barren + 1
+                if barren == TRIES:
+                    raise MetacurateError(NONE_BEGAN) from error
                 suspects = [unit for i in error.begun for unit in waiting[i]]
                 waiting = [waiting[i] for i in error.waiting]
                 advance(-sum(error.begun.values()))
@@ -179,7 +187,6 @@ def map_processes(
 
     Raises:
         WorkerDiedError: when a process was killed.
-        MetacurateError: when none could begin.
     """
     context = multiprocessing.get_context("spawn")  # a fork would copy locks that threads hold
     stopped = context.RawValue("b", 0)
@@ -211,15 +218,10 @@ def map_processes(
                     left.discard(waiting.pop(future))
                     yield result
         except BrokenProcessPool as error:
-            if any(begun):
-                tell()
-                raise WorkerDiedError(
-                    {i: done_by_item[i] for i in sorted(left) if begun[i]},
-                    [i for i in sorted(left) if not begun[i]],
-                ) from error
-            raise MetacurateError(
-                "no worker process could begin: there was too little memory, or the script that "
-                "called has no `if __name__ == '__main__':`"
+            tell()
+            raise WorkerDiedError(
+                {i: done_by_item[i] for i in sorted(left) if begun[i]},
+                [i for i in sorted(left) if not begun[i]],
             ) from error
         finally:
             stopped.value = 1

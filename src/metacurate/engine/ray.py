@@ -8,6 +8,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import Any, ClassVar
 
 from metacurate.engine.work import TRIES, Advance, Made, Units, Work, check_workers
@@ -55,6 +56,7 @@ class RayEngine:
                 "machine of the cluster (ray submit, ray exec, or a job), with host:port or auto"
             )
         self._is_ours = self._is_bounded = False
+        self._tracker: Any = None  # one for all stages: a process that starts takes a core's time
 
     def slots(self, workers: int | None) -> int:
         """As many as asked for; else all cores of the cluster.
@@ -89,7 +91,9 @@ class RayEngine:
         most = slots if self._is_bounded else IN_FLIGHT * slots
         lost = 0
         waiting = deque(tuple(task) for task in tasks)
-        flight = _Flight(ray, work, advance)
+        if self._tracker is None:
+            self._tracker = _start_tracker(ray)
+        flight = _Flight(ray, work, self._tracker, advance)
         try:
             while waiting or flight.running:
                 while waiting and len(flight.running) < most:
@@ -117,6 +121,7 @@ class RayEngine:
 
     def close(self) -> None:
         """Leave the cluster that this engine has joined; one that it started ends with that."""
+        self._tracker = None
         if self._is_ours:
             import ray
 
@@ -127,10 +132,7 @@ class RayEngine:
 class _Flight:
     """The tasks that are in Ray's hands."""
 
-    def __init__(self, ray: Any, work: Work, advance: Advance) -> None:
-        here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
-            ray.get_runtime_context().get_node_id(), soft=True
-        )
+    def __init__(self, ray: Any, work: Work, tracker: Any, advance: Advance) -> None:
         self._ray = ray
         self._deaths = (
             ray.exceptions.WorkerCrashedError,
@@ -140,25 +142,20 @@ class _Flight:
         )
         self._advance = advance
         self._work = ray.put(work)
-        self._tracker = (
-            ray.remote(_Tracker)
-            .options(num_cpus=0, max_restarts=-1, scheduling_strategy=here)
-            .remote()
-        )
+        self._tracker = tracker
         self._run = ray.remote(_run).options(
             num_cpus=1, max_retries=TRIES - 1, enable_task_events=False
         )
-        self._number = 0
         self._done: dict[int, int] = {}  # work of each task, as far as it was told
         self._of_lost_machines: set[Units] = set()
         self.running: dict[Any, tuple[int, Units]] = {}
 
     def start(self, units: Units) -> None:
         """Hand a task to Ray."""
-        reference = self._run.remote([self._work], units, self._number, self._tracker)
-        self.running[reference] = self._number, units
-        self._done[self._number] = 0
-        self._number += 1
+        number = next(_numbers)
+        reference = self._run.remote([self._work], units, number, self._tracker)
+        self.running[reference] = number, units
+        self._done[number] = 0
 
     def wait(self) -> list[tuple[Units, Made | None]]:
         """Wait a moment for tasks to end.
@@ -218,10 +215,21 @@ class _Flight:
         """Ask what is still running to end, then end it: what was recorded stays."""
         if not self.running:
             return
-        self._tracker.stop.remote()
+        self._tracker.stop.remote(list(self._done))
         _, late = self._ray.wait(list(self.running), num_returns=len(self.running), timeout=GRACE)
         for reference in late:
             self._ray.cancel(reference, force=True)
+
+
+_numbers = count()  # of tasks, over all stages: the tracker outlives one
+
+
+def _start_tracker(ray: Any) -> Any:
+    here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+        ray.get_runtime_context().get_node_id(), soft=True
+    )
+    tracker = ray.remote(_Tracker)
+    return tracker.options(num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote()
 
 
 class _Tracker:
@@ -229,21 +237,21 @@ class _Tracker:
 
     def __init__(self) -> None:
         self._done: dict[int, int] = {}
-        self._stopped = False
+        self._stopped: set[int] = set()
 
     def report(self, number: int, work: int) -> bool:
         """Take in how much a task has done; returns whether it is to end."""
         self._done[number] = work
-        return self._stopped
+        return number in self._stopped
 
     def read(self) -> dict[int, int]:
         """What was reported since the last call."""
         found, self._done = self._done, {}
         return found
 
-    def stop(self) -> None:
-        """Have all tasks end."""
-        self._stopped = True
+    def stop(self, numbers: Sequence[int]) -> None:
+        """Have tasks end."""
+        self._stopped.update(numbers)
 
 
 class _Reports:

@@ -38,10 +38,9 @@ def locate(one: str) -> tuple[Any, str]:
     Raises:
         UsageError: when there is no way to it; where a package is missing, naming the extra.
     """
-    one = canonical(one)
-    protocol = protocol_of(one)
+    protocol = protocol_of(canonical(one))
     try:
-        filesystem, path = fsspec.core.url_to_fs(one, **_options(protocol))
+        filesystem, path = fsspec.core.url_to_fs(canonical(one), **_options(protocol))
     except (ImportError, ValueError) as error:
         extra = EXTRAS.get(protocol)
         hint = f': pip install "metacurate[{extra}]"' if extra else ""
