@@ -236,7 +236,7 @@ def test_a_server_that_goes_is_no_broken_input(
     assert err.splitlines()[-1].startswith("metacurate: error: s3://"), err
     server.start()
     proxy.forget()
-    monkeypatch.setattr(locks, "LEASE", 2.0)  # the run could not give its lease back
+    monkeypatch.setattr(locks, "LEASE", 6.0)  # the run could not give its lease back
     monkeypatch.setattr(locks, "RENEWAL", 0.5)
     summary = mc.curate(pool, CONCEPTS, threshold=20, out=out).summary
     assert summary["resumed_units"] >= 6
@@ -294,8 +294,8 @@ def test_outputs_are_kept_out_of_the_pool(pool: str) -> None:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, "LEASE", 1.5)
-    monkeypatch.setattr(locks, "RENEWAL", 0.3)
+    monkeypatch.setattr(locks, "LEASE", 5.0)
+    monkeypatch.setattr(locks, "RENEWAL", 0.5)
 
 
 def test_two_runs_at_once_are_refused(pool: str, proxy: TcpProxy, tmp_path: Path) -> None:
@@ -380,7 +380,7 @@ QUICK = """
 import sys
 from metacurate.cli import main
 from metacurate.engine import lock
-lock.LEASE, lock.RENEWAL = 3.0, 0.5
+lock.LEASE, lock.RENEWAL = 6.0, 0.5
 main()
 """
 
@@ -388,7 +388,7 @@ main()
 def test_a_run_that_slept_writes_nothing_into_anothers(
     pool: str, proxy: TcpProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locks, "LEASE", 3.0)
+    monkeypatch.setattr(locks, "LEASE", 6.0)
     monkeypatch.setattr(locks, "RENEWAL", 0.5)
     out = f"{pool.removesuffix('/pool')}/out"
     proxy.delay = 0.05
