@@ -183,7 +183,7 @@ BROKEN = [  # setup, command, start of the message
     ),
     pytest.param(
         content("file", ""), CURATE.replace("out", "file/out"),
-        "{}/file/out/.metacurate: can't be written: ",
+        "file/out/.metacurate: can't be written: ",
         id="output below a file",
     ),
     pytest.param(

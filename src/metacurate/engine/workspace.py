@@ -226,10 +226,10 @@ def _open(
             yield Workspace(Path(folder), configuration, engine, slots, on_error, told, shards)
         return
     check_claim(out, configuration)
-    out = out.absolute() if isinstance(out, Path) else out  # as workers elsewhere see it
     existed = is_folder(out)
-    work = work_folder(out)
-    with lock(work) as held:
+    with lock(work_folder(out)) as held:
+        out = out.absolute() if isinstance(out, Path) else out  # as workers elsewhere see it
+        work = work_folder(out)
         at_work = active_arrays(work)
         if at_work and not (engine.outlives and read_configuration(out) == configuration):
             raise MetacurateError(
