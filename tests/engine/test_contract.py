@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from metacurate.curation.curate import plan
-from metacurate.engine.jobs import active_arrays
+from metacurate.engine.jobs import Ledger, living_arrays
 from metacurate.engine.local import LocalEngine
 from metacurate.engine.slurm import SlurmEngine
 from metacurate.engine.stage import Unit
@@ -327,12 +327,12 @@ def test_jobs_of_a_submitter_that_died_at_once_are_found(slurm: Name, tmp_path: 
         ["squeue", "--noheader", f"--jobs={array}", "--format=%j"], capture_output=True, text=True
     )
     note.rename(note.with_name(f"{told.stdout.split()[0]}.submitted"))  # as if it knew no id yet
-    assert active_arrays(tmp_path / "out" / ".metacurate") == [array]
+    assert list(living_arrays(Ledger(tmp_path / "out" / ".metacurate"))[0]) == [array]
     (tmp_path / "marks" / "go").touch()
     outcome = count_letters(tmp_path, slurm)
     assert total(outcome) == letters(texts)
     assert all(len(attempts(mark)) == 1 for mark in (tmp_path / "marks").glob("*.txt"))
-    assert active_arrays(tmp_path / "out" / ".metacurate") == []
+    assert list(living_arrays(Ledger(tmp_path / "out" / ".metacurate"))[0]) == []
 
 
 def test_what_a_living_job_has_written_stays(slurm: Name, tmp_path: Path) -> None:

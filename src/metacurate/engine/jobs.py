@@ -6,7 +6,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from metacurate.engine.storage import (
     list_folder,
@@ -36,6 +36,9 @@ STUCK = frozenset({  # why a job waits that will wait forever
     "AccountNotAllowed", "QOSNotAllowed", "InvalidAccount", "InvalidQOS", "JobHeldUser",
     "JobHeldAdmin", "launch_failed_requeued_held",
 })  # fmt: skip
+
+
+Job: TypeAlias = tuple[str, int]  # array and number
 
 
 class JobState(NamedTuple):
@@ -166,7 +169,7 @@ class Ledger:
         }
 
 
-def job_states(arrays: Sequence[str]) -> dict[tuple[str, int], JobState]:
+def job_states(arrays: Sequence[str]) -> dict[Job, JobState]:
     """States of the jobs of some arrays, by array and number, as `squeue` tells them.
 
     Args:
@@ -175,7 +178,7 @@ def job_states(arrays: Sequence[str]) -> dict[tuple[str, int], JobState]:
     Raises:
         MetacurateError: when Slurm does not answer.
     """
-    states: dict[tuple[str, int], JobState] = {}
+    states: dict[Job, JobState] = {}
     for start in range(0, len(arrays), AT_ONCE):
         some = arrays[start : start + AT_ONCE]
         answer = ask(
@@ -191,31 +194,34 @@ def job_states(arrays: Sequence[str]) -> dict[tuple[str, int], JobState]:
     return states
 
 
-def active_arrays(work: Place) -> list[str]:
+def living_arrays(ledger: Ledger) -> tuple[dict[str, dict[str, Any]], dict[Job, JobState]]:
     """Arrays of a run that may do something yet; those that are over are dropped.
 
     For whoever holds the run's lock.
 
     Args:
-        work: folder of the run's records.
+        ledger: of the run.
+
+    Returns:
+        What is noted of them, as of `Ledger.read`, and the states of all that were noted.
 
     Raises:
         MetacurateError: when arrays are noted and Slurm does not answer.
     """
-    ledger = Ledger(work)
     if not list_folder(ledger.folder):
-        return []
+        return {}, {}
     try:
         ledger.find_out()
-        arrays = list(ledger.read())
-        active = {array for (array, _), job in job_states(arrays).items() if job.is_active}
+        noted = ledger.read()
+        states = job_states(list(noted))
     except MetacurateError as error:
         raise MetacurateError(
             f"{error}. Jobs that are noted in {ledger.folder} may be at work: call where Slurm "
             "answers, or remove that folder where you know that none is"
         ) from error
-    ledger.forget(array for array in arrays if array not in active)
-    return [array for array in arrays if array in active]
+    active = {array for (array, _), job in states.items() if job.is_active}
+    ledger.forget(noted.keys() - active)
+    return {array: one for array, one in noted.items() if array in active}, states
 
 
 def read_jobs(work: Place) -> dict[str, Counter[str]]:

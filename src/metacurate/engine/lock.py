@@ -172,8 +172,8 @@ class Lease(Held):
 
     def _prune(self) -> None:
         """Remove leases that are over; the last one stays, so that numbers grow."""
-        names = [name for name in list_folder(self._folder / LOCK) if name.endswith(".json")]
-        remove(self._folder / LOCK / name for name in names if name < f"{self._number:08d}.json")
+        last = _lease(self._folder, self._number).name
+        remove(self._folder / LOCK / name for name in _leases(self._folder) if name < last)
 
     def _outwait(self, number: int, sign: dict[str, Any]) -> tuple[int, dict[str, Any]] | None:
         """Watch another's lease for as long as a living run may be silent.
@@ -274,9 +274,13 @@ def _lease(folder: UPath, number: int) -> UPath:
     return folder / LOCK / f"{number:08d}.json"
 
 
+def _leases(folder: UPath) -> list[str]:
+    return sorted(name for name in list_folder(folder / LOCK) if name.endswith(".json"))
+
+
 def _latest(folder: UPath) -> tuple[int, dict[str, Any]] | None:
     """The last lease of a folder, and its holder's last sign of life."""
-    names = sorted(name for name in list_folder(folder / LOCK) if name.endswith(".json"))
+    names = _leases(folder)
     if not names:
         return None
     try:

@@ -9,13 +9,21 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import count
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
-from metacurate.engine.work import TRIES, Advance, Made, Units, Work, check_workers
+from metacurate.engine.stage import Unit
+from metacurate.engine.work import (
+    MOST_LOST,
+    TRIES,
+    Advance,
+    Made,
+    Units,
+    Work,
+    check_workers,
+)
 from metacurate.errors import MetacurateError, UnexpectedError, UsageError, first_line
 
 IN_FLIGHT = 2  # tasks for each slot: the next one waits where the last one ends
-MOST_LOST = 20  # tasks in a row whose machines go
 POLL = 0.5  # seconds between two looks at how far tasks are, and between two reports of a task
 CONNECT = 10.0  # seconds for a connection
 GRACE = 5.0  # seconds that tasks have for ending by themselves
@@ -98,18 +106,18 @@ class RayEngine:
             while waiting or flight.running:
                 while waiting and len(flight.running) < most:
                     flight.start(waiting.popleft())
-                for units, made in flight.wait():
+                for units, made, machine_went in flight.wait():
                     if made is not None:
                         lost = 0
                         yield made
-                    elif flight.lost_machine(units):
+                    elif machine_went:
                         lost += 1
                         if lost == MOST_LOST:
                             raise MetacurateError(
                                 f"{MOST_LOST} tasks lost their machines, and nothing was done "
                                 "meanwhile. What was finished stays: the same call goes on"
                             )
-                        waiting.append(tuple(units))
+                        waiting.append(units)
                     elif len(units) > 1:
                         log.warning("workers died: %d units are tried one by one", len(units))
                         waiting.extend((unit,) for unit in units)
@@ -127,6 +135,14 @@ class RayEngine:
 
             self._is_ours = False
             ray.shutdown()
+
+
+class _Ended(NamedTuple):
+    """A task that has ended: what was recorded; None where its worker died, perhaps by machine."""
+
+    units: tuple[Unit, ...]
+    made: Made | None
+    machine_went: bool = False  # which is no unit's doing
 
 
 class _Flight:
@@ -147,21 +163,17 @@ class _Flight:
             num_cpus=1, max_retries=TRIES - 1, enable_task_events=False
         )
         self._done: dict[int, int] = {}  # work of each task, as far as it was told
-        self._of_lost_machines: set[Units] = set()
-        self.running: dict[Any, tuple[int, Units]] = {}
+        self.running: dict[Any, tuple[int, tuple[Unit, ...]]] = {}
 
-    def start(self, units: Units) -> None:
+    def start(self, units: tuple[Unit, ...]) -> None:
         """Hand a task to Ray."""
         number = next(_numbers)
         reference = self._run.remote([self._work], units, number, self._tracker)
         self.running[reference] = number, units
         self._done[number] = 0
 
-    def wait(self) -> list[tuple[Units, Made | None]]:
+    def wait(self) -> list[_Ended]:
         """Wait a moment for tasks to end.
-
-        Returns:
-            Units of each that has ended, and what was recorded; None where its workers died.
 
         Raises:
             MetacurateError: what a task raised; or any other error of its.
@@ -171,7 +183,7 @@ class _Flight:
             ended, _ = self._ray.wait(list(self.running), num_returns=len(self.running), timeout=0)
         else:
             self._tell()
-        found: list[tuple[Units, Made | None]] = []
+        found: list[_Ended] = []
         for reference in ended:
             number, units = self.running.pop(reference)
             told = self._done.pop(number)
@@ -183,21 +195,14 @@ class _Flight:
                 raise UnexpectedError.of(error.cause) from error
             except self._deaths as error:
                 log.debug("a task of %d units: %s", len(units), error)
-                if isinstance(error, self._ray.exceptions.NodeDiedError):
-                    self._of_lost_machines.add(units)
                 self._advance(-told)
-                found.append((units, None))
+                went = isinstance(error, self._ray.exceptions.NodeDiedError)
+                found.append(_Ended(units, None, went))
             except self._ray.exceptions.RayError as error:
                 raise UnexpectedError.of(error) from error
             else:
                 self._advance(sum(unit.work for unit in units) - told)
-                found.append((units, made))
-        return found
-
-    def lost_machine(self, units: Units) -> bool:
-        """Whether a task ended with its machine, which is no unit's doing; told once."""
-        found = units in self._of_lost_machines
-        self._of_lost_machines.discard(units)
+                found.append(_Ended(units, made))
         return found
 
     def _tell(self) -> None:

@@ -25,16 +25,18 @@ from metacurate.engine.jobs import (
     CANCELLED,
     ERROR,
     PENDING,
+    Job,
     JobState,
     Ledger,
     ask,
     job_states,
+    living_arrays,
 )
 from metacurate.engine.local import LocalEngine
 from metacurate.engine.manifest import drop_task, read_records, task_place
 from metacurate.engine.stage import Unit
 from metacurate.engine.storage import is_file, list_folder, read_all, read_bytes, write_atomically
-from metacurate.engine.work import TRIES, Advance, Made, Units, Work
+from metacurate.engine.work import MOST_LOST, TRIES, Advance, Made, Units, Work
 from metacurate.errors import MetacurateError, UnexpectedError, UsageError, first_line
 from metacurate.matching.cache import cache_folder
 
@@ -45,12 +47,9 @@ UNANSWERED = 30  # looks in a row to which Slurm gives no answer
 JOBS_PER_SLOT = 4  # so that a job that is slow holds up little
 AGAIN = 16  # units of a job, at most, that takes up what another left
 UNBEGUN = 3  # jobs that end before they begin: then something is wrong with all of them
-MOST_LOST = 20  # jobs in a row whose machines go
 MACHINES = frozenset({"NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "REVOKED"})
 DEFAULT_ARRAY = 1000  # jobs, where the cluster does not tell its limit
 GONE = JobState("ENDED")  # what Slurm has forgotten
-
-Job = tuple[str, int]  # array and number
 
 log = logging.getLogger(__name__)
 
@@ -151,19 +150,15 @@ class _Jobs:
 
     def adopt(self) -> None:
         """Take over what an earlier call has submitted, and refuse what another stage has."""
-        self._ledger.find_out()
-        noted = self._ledger.read()
-        self._states = job_states(list(noted))
-        active = {array for (array, _), job in self._states.items() if job.is_active}
-        for array in active & noted.keys():
-            if noted[array]["stage"] != self._work.folder.name:
+        living, self._states = living_arrays(self._ledger)
+        for array, noted in living.items():
+            if noted["stage"] != self._work.folder.name:
                 raise MetacurateError(
                     "jobs of another stage are still at work in this folder: wait for them, or "
                     f"end them with: scancel {array}"
                 )
-            self.arrays[array] = noted[array]["units"]
+            self.arrays[array] = noted["units"]
             log.info("%s: waiting for jobs %s of an earlier call", self._work.stage.name, array)
-        self._ledger.forget(noted.keys() - active)
         for job in self._ledger.told(ERROR):  # their cause may be mended: tried again
             array, _, number = job.rpartition("_")
             if array in self.arrays:
@@ -435,11 +430,9 @@ def run_job(payload: Path, digest: str, tasks: Sequence[Units], cpus: int) -> No
         left = [task for task in tasks if not _is_recorded(work, task)]
         for _ in LocalEngine().map(work, left, cpus, lambda _: None):
             continue
-    except MetacurateError as error:
-        ledger.tell(job, ERROR, first_line(error))
-        raise
     except Exception as error:
-        ledger.tell(job, ERROR, str(UnexpectedError.of(error)))
+        told = error if isinstance(error, MetacurateError) else UnexpectedError.of(error)
+        ledger.tell(job, ERROR, first_line(told))
         raise
 
 

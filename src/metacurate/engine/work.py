@@ -21,6 +21,7 @@ Advance: TypeAlias = Callable[[int], None]
 log = logging.getLogger(__name__)
 
 TRIES = 3  # of a unit whose worker dies, before it counts as what kills it
+MOST_LOST = 20  # tasks or jobs in a row that end with their machines
 
 
 @dataclass(frozen=True)

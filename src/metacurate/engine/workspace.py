@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 import pyarrow as pa
 
 from metacurate import __version__
-from metacurate.engine.jobs import active_arrays
+from metacurate.engine.jobs import Ledger, living_arrays
 from metacurate.engine.local import LocalEngine
 from metacurate.engine.lock import LOCK, Held, lock
 from metacurate.engine.manifest import (
@@ -230,7 +230,7 @@ def _open(
     with lock(work_folder(out)) as held:
         out = out.absolute() if isinstance(out, Path) else out  # as workers elsewhere see it
         work = work_folder(out)
-        at_work = active_arrays(work)
+        at_work, _ = living_arrays(Ledger(work))
         if at_work and not (engine.outlives and read_configuration(out) == configuration):
             raise MetacurateError(
                 f"{out}: jobs of an earlier run are still at work in it: let the same command wait "
