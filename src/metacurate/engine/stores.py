@@ -14,7 +14,7 @@ import fsspec.config
 from fsspec.implementations.local import LocalFileSystem
 from upath import UPath
 
-from metacurate.errors import MetacurateError, UsageError, first_line
+from metacurate.errors import MetacurateError, StorageError, UsageError, first_line
 
 Place: TypeAlias = Path | UPath
 
@@ -153,6 +153,26 @@ def does_not_answer(path: str, error: Exception) -> bool:
     if isinstance(error, OSError):
         return not type(error).__module__.startswith(__package__.partition(".")[0])
     return isinstance(error, storage_errors(locate(path)[0]))
+
+
+@contextmanager
+def answering(path: str) -> Iterator[None]:
+    """Tell errors of a store that does not answer from those of the file that is read.
+
+    Args:
+        path: what is read, path or URI.
+
+    Raises:
+        StorageError: when its store does not answer; other errors pass, and are OSErrors or
+            what the reader of its format raises.
+    """
+    errors = storage_errors(locate(path)[0])
+    try:
+        yield
+    except errors as error:
+        if does_not_answer(path, error):
+            raise StorageError(path, error) from error
+        raise
 
 
 def _is_arrows(error: OSError) -> bool:

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 from metacurate.engine.manifest import WORK
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
 from metacurate.engine.storage import write_atomically
-from metacurate.engine.stores import Place, does_not_answer, locate, storage_errors
+from metacurate.engine.stores import Place, answering
 from metacurate.engine.workspace import Workspace
-from metacurate.errors import InputError, StorageError, UsageError, first_line
+from metacurate.errors import InputError, UsageError, first_line
 from metacurate.pool.blocks import Block, conform, unify
 from metacurate.pool.delimited import count_quoted, read_delimited, read_header
 from metacurate.pool.files import InputFile, refuse_changed
@@ -230,13 +230,10 @@ def peek(files: Sequence[InputFile], columns: Sequence[str] | None) -> list[Pool
     """
 
     def read(file: InputFile) -> PoolFile | None:
-        errors: tuple[type[Exception], ...] = (ValueError, *storage_errors(locate(file.path)[0]))
         try:
-            with open_stream(file.path) as stream:
+            with answering(file.path), open_stream(file.path) as stream:
                 names = columns or read_header(stream, DELIMITERS[file.format])
-        except errors as error:
-            if does_not_answer(file.path, error):
-                raise StorageError(file.path, error) from error
+        except (ValueError, OSError):
             return None
         schema = pa.schema([(name, pa.string()) for name in names])
         return PoolFile(file, file.path, (1,), schema, None)
@@ -253,16 +250,14 @@ def _read(
     file: InputFile, columns: Sequence[str] | None, text_field: str | None
 ) -> Iterator[Block]:
     try:
-        with open_stream(file.path) as stream:
+        with answering(file.path), open_stream(file.path) as stream:
             if file.format == "tar":
                 yield from read_webdataset(stream, file.path.rsplit("/", 1)[-1], text_field)
             elif file.format == "jsonl":
                 yield from read_json_lines(stream)
             else:
                 yield from read_delimited(stream, DELIMITERS[file.format], columns)
-    except storage_errors(locate(file.path)[0]) as error:
-        if does_not_answer(file.path, error):
-            raise StorageError(file.path, error) from error
+    except OSError as error:
         raise _ReadError(first_line(error)) from error
 
 

@@ -18,13 +18,13 @@ from metacurate.engine.storage import is_file, is_folder
 from metacurate.engine.stores import (
     EXTRAS,
     Place,
-    does_not_answer,
+    answering,
     locate,
     place_of,
     protocol_of,
     storage_errors,
 )
-from metacurate.errors import InputError, StorageError, UsageError, first_line
+from metacurate.errors import InputError, UsageError, first_line
 
 Source: TypeAlias = str | Place | Sequence[str | Place]
 Info: TypeAlias = dict[str, Any] | None  # what a listing told of a file
@@ -210,10 +210,9 @@ def refuse_changed(path: str, identity: str) -> None:
         StorageError: when its store does not answer.
     """
     try:
-        now, _ = identity_of(path)
-    except storage_errors(locate(path)[0]) as error:
-        if does_not_answer(path, error):
-            raise StorageError(path, error) from error
+        with answering(path):
+            now, _ = identity_of(path)
+    except OSError as error:
         reason = f"it went away while it was read: {first_line(error)}"
         raise InputError(path, reason) from error
     if now != identity:

@@ -13,8 +13,8 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 
 from metacurate.engine.stage import Unit, Watch
-from metacurate.engine.stores import does_not_answer, locate, storage_errors
-from metacurate.errors import InputError, StorageError, first_line
+from metacurate.engine.stores import answering
+from metacurate.errors import InputError, first_line
 from metacurate.matching.matcher import string_arrays
 from metacurate.pool.blocks import conform
 from metacurate.pool.files import refuse_changed
@@ -105,27 +105,25 @@ class Reader:
         self.filtered = self.left = 0
         row, stop = unit.first_row, unit.first_row + unit.rows
         table = self._pool.by_path[unit.source].table  # in the output's store, where converted
-        errors: tuple[type[Exception], ...] = storage_errors(locate(table)[0])
         try:
-            if self._at != (unit.source, unit.first_row):
-                self._open(unit)
-            while row < stop:
-                piece = self._next(stop - row)
-                size = _size(piece)
-                if isinstance(piece, int):
-                    self.filtered += piece
-                else:
-                    yield self._select(unit.source, piece, row)
-                row += size
-                self._watch.advance(size)
+            with answering(table):
+                if self._at != (unit.source, unit.first_row):
+                    self._open(unit)
+                while row < stop:
+                    piece = self._next(stop - row)
+                    size = _size(piece)
+                    if isinstance(piece, int):
+                        self.filtered += piece
+                    else:
+                        yield self._select(unit.source, piece, row)
+                    row += size
+                    self._watch.advance(size)
             pool_file = self._pool.by_path[unit.source]
             if pool_file.table == pool_file.path:  # else the conversion has seen to it
                 refuse_changed(pool_file.path, pool_file.file.identity)
             self._at = (unit.source, stop)
-        except (pa.ArrowException, *errors, StopIteration) as error:
+        except (pa.ArrowException, OSError, StopIteration) as error:
             self._at = None
-            if does_not_answer(table, error):
-                raise StorageError(table, error) from error
             reason = first_line(error) or "it ends before its last row"
             raise InputError(unit.source, f"can't be read: {reason}") from error
         except BaseException:

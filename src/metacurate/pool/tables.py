@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from metacurate.engine.stage import Unit
-from metacurate.engine.stores import does_not_answer, locate, storage_errors
-from metacurate.errors import InputError, MetacurateError, StorageError, UsageError, first_line
+from metacurate.engine.stores import answering, locate
+from metacurate.errors import InputError, MetacurateError, UsageError, first_line
 from metacurate.pool.files import InputFile
 from metacurate.pool.where import Where
 from metacurate.schema import CURATED, is_text
@@ -310,15 +310,14 @@ def read_footer(
     if problem is not None:
         return PoolFile(file, path, (), None, problem)
     try:
-        opened = open_parquet(path)
+        with answering(path):
+            opened = open_parquet(path)
         groups = tuple(opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups))
         size = sum(
             opened.metadata.row_group(i).total_byte_size for i in range(opened.num_row_groups)
         )
         return PoolFile(file, path, groups, opened.schema_arrow, None, size, conversion)
-    except (pa.ArrowException, *storage_errors(locate(path)[0]), ValueError) as error:
-        if does_not_answer(path, error):
-            raise StorageError(path, error) from error
+    except (pa.ArrowException, OSError, ValueError) as error:
         return PoolFile(file, path, (), None, f"not a whole Parquet file: {first_line(error)}")
 
 
