@@ -1,13 +1,16 @@
-"""Clusters that engines are tried on: real ones."""
+"""Clusters and a store that engines are tried on: real ones."""
 
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ..s3_server import NotInstalledError, S3Server
+from ..tcp_proxy import TcpProxy
 from .contract import ROOT
 
 
@@ -39,3 +42,40 @@ def with_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
     if done.returncode:
         pytest.skip(f"Slurm does not answer: {done.stderr.strip().splitlines()[0]}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    try:
+        server = S3Server(tmp_path_factory.mktemp("s3"))
+    except NotInstalledError as error:
+        pytest.skip(str(error))
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def before_it(server: S3Server) -> Iterator[TcpProxy]:
+    """One for the whole session: s3fs keeps to the address that it has found first."""
+    with TcpProxy("127.0.0.1", server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def proxy(
+    server: S3Server, before_it: TcpProxy, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[TcpProxy]:
+    """What stands before the server; whatever reads its environment goes through it."""
+    if server.pid is None:
+        server.start()
+    for name, value in {**server.environment, "AWS_ENDPOINT_URL": before_it.url}.items():
+        monkeypatch.setenv(name, value)
+    yield before_it
+    before_it.forget()
+
+
+@pytest.fixture
+def bucket(server: S3Server, proxy: TcpProxy, tmp_path: Path) -> str:
+    name = f"b{abs(hash(str(tmp_path))):016x}"
+    server.make_bucket(name)
+    return f"s3://{name}"

@@ -12,7 +12,7 @@ from metacurate.engine.stores import place_of
 from .contract import Name
 from .runs import start
 from .test_contract import prepare
-from .test_s3 import before_it, bucket, proxy, read_table, server  # noqa: F401
+from .test_s3 import read_table
 
 COLUMNS = ["url", "text", "entries", "probability", "min_threshold"]
 SHARDS = 16
@@ -57,7 +57,7 @@ def test_the_same_pairs_on_a_cluster(
 
 @pytest.mark.parametrize("name", ["local", "slurm"])
 def test_the_same_pairs_from_and_to_a_store(
-    name: str, data: Path, pool: Path, kept: list[dict[str, Any]], bucket: str,  # noqa: F811
+    name: str, data: Path, pool: Path, kept: list[dict[str, Any]], bucket: str,
     tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     if name == "slurm":

@@ -38,43 +38,6 @@ from .test_contract import letters, prepare, wait_until, write_files
 PATIENCE = 90  # seconds
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    try:
-        server = S3Server(tmp_path_factory.mktemp("s3"))
-    except NotInstalledError as error:
-        pytest.skip(str(error))
-    with server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def before_it(server: S3Server) -> Iterator[TcpProxy]:
-    """One for all tests: s3fs keeps to the address that it has found first."""
-    with TcpProxy("127.0.0.1", server.port) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def proxy(
-    server: S3Server, before_it: TcpProxy, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[TcpProxy]:
-    """What stands before the server; whatever reads its environment goes through it."""
-    if server.pid is None:
-        server.start()
-    for name, value in {**server.environment, "AWS_ENDPOINT_URL": before_it.url}.items():
-        monkeypatch.setenv(name, value)
-    yield before_it
-    before_it.forget()
-
-
-@pytest.fixture
-def bucket(server: S3Server, proxy: TcpProxy, tmp_path: Path) -> str:
-    name = f"b{abs(hash(str(tmp_path))):016x}"
-    server.make_bucket(name)
-    return f"s3://{name}"
-
-
 TEXTS = {name: captions(2_000, seed) for seed, name in enumerate("abcdef")}
 
 
