@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from metacurate.errors import MetacurateError, StorageError
 from metacurate.pool.dedup import dedup
 from metacurate.pool.pack import pack
 
-from ..s3_server import NotInstalledError, S3Server
+from ..s3_server import S3Server
 from ..tcp_proxy import TcpProxy
 from .contract import Name, count_letters, total
 from .runs import CONCEPTS, captions, start, write_file
