@@ -24,6 +24,9 @@ COUNTS: Final = pa.schema(
 )
 """counts.parquet: all entries, zero counts too; totals and digests in the file's metadata."""
 
+KEPT: Final = pa.field("kept", pa.uint64(), nullable=False)
+"""The last column of a curated set's counts.parquet: kept pairs that match the entry."""
+
 NGRAMS: Final = pa.schema(
     [
         pa.field("first", pa.string(), nullable=False),

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import sys
 from io import TextIOWrapper
 from typing import Annotated
@@ -11,6 +12,7 @@ import typer
 from metacurate import __version__
 from metacurate.cli import curation, extract, folders, metadata, pools
 from metacurate.cli.printing import StandardError, printable
+from metacurate.engine.command_line import COMMAND_LINE
 from metacurate.errors import MetacurateError, UsageError, first_line
 
 INTERRUPTED = 130  # the shell's exit code for it
@@ -69,6 +71,7 @@ def main() -> None:
     )
     logging.getLogger("metacurate").setLevel(logging.INFO)  # of libraries, warnings only
     try:
+        COMMAND_LINE.set(shlex.join(["metacurate", *sys.argv[1:]]))
         app()
     except MetacurateError as error:
         sys.stderr.write(f"metacurate: error: {printable(str(error))}\n")

@@ -11,7 +11,7 @@ import pyarrow as pa
 from metacurate.errors import MetacurateError
 from metacurate.matching.matcher import MatchCounts, Matcher, Texts
 from metacurate.metadata.metadata import Metadata
-from metacurate.schema import COUNTS
+from metacurate.schema import COUNTS, KEPT
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,11 +75,12 @@ class Counts:
         if self.mode != mode:
             raise MetacurateError(f"the counts were made in mode '{self.mode}', not '{mode}'")
 
-    def to_table(self, metadata: Metadata) -> pa.Table:
+    def to_table(self, metadata: Metadata, kept: npt.NDArray[np.uint64] | None = None) -> pa.Table:
         """The counts as `metacurate.schema.COUNTS`, totals and digests in its metadata.
 
         Args:
             metadata: what was counted.
+            kept: uint64[entries], counts over a balanced subset; adds a column.
 
         Raises:
             MetacurateError: when it is other metadata.
@@ -95,7 +96,8 @@ class Counts:
         }
         ids = pa.array(np.arange(len(metadata), dtype=np.uint32))
         columns = [ids, metadata.entries, metadata.sources, pa.array(self.values)]
-        return pa.table(columns, schema=COUNTS.with_metadata(totals))
+        table = pa.table(columns, schema=COUNTS.with_metadata(totals))
+        return table if kept is None else table.append_column(KEPT, pa.array(kept))
 
     @classmethod
     def from_table(cls, table: pa.Table) -> "Counts":

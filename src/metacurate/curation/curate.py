@@ -12,7 +12,7 @@ from metacurate.curation.count import Counts
 from metacurate.curation.datacard import make_datacard, make_readme
 from metacurate.curation.job import Job, KnownCounts, PoolOptions, read_counts
 from metacurate.curation.plan import check_budget
-from metacurate.curation.stages import SampleStage, Tally, Values
+from metacurate.curation.stages import SampleStage, Values, total_sampled
 from metacurate.curation.uids import check_uids, write_uids
 from metacurate.engine.storage import make_folder, write_json, write_text
 from metacurate.engine.stores import Place, place_of
@@ -281,8 +281,9 @@ def _curate(
             threshold = work.plan(counts)[0].largest_threshold(target.budget)
         balance = Balance(counts, threshold, target.tail_share)
         make_folder(out / CURATED_FOLDER)  # also where nothing is kept
-        outcome = space.run(SampleStage(work.sampling(balance)))
-        kept = Tally.total(outcome.partials, len(metadata)).values
+        stage = SampleStage(work.sampling(balance))
+        outcome = space.run(stage)
+        kept, census = total_sampled(outcome.partials, stage.sampling)
         names = ("rows_read", "kept", "balanced_away", "unmatched", "invalid")
         totals = {
             **work.fates(outcome, names),
@@ -290,7 +291,7 @@ def _curate(
             "seed": job.seed,
             "round": pool.round,
         }
-        card = make_datacard(metadata, counts, kept, balance, totals)
+        card = make_datacard(metadata, counts, kept, balance, census, totals)
         summary = {
             **totals,
             **{key: card[key] for key in _SUMMED},
@@ -301,7 +302,7 @@ def _curate(
         write_text(out / "README.md", make_readme(card))
         if uids is not None:
             write_uids(out / CURATED_FOLDER, place_of(uids))
-        work.finish(counts, outcome, summary)
+        work.finish(counts, outcome, summary, kept)
         return Result(out, summary)
 
 

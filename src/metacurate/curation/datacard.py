@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metacurate.curation.balance import Balance
+from metacurate.curation.census import Census
 from metacurate.curation.count import Counts
 from metacurate.engine.workspace import versions
 from metacurate.metadata.metadata import Metadata
@@ -28,17 +29,24 @@ _SOMETIMES = {
 
 
 def make_datacard(
-    metadata: Metadata, counts: Counts, kept: Values, balance: Balance, totals: dict[str, Any]
+    metadata: Metadata,
+    counts: Counts,
+    kept: Values,
+    balance: Balance,
+    census: Census,
+    totals: dict[str, Any],
 ) -> dict[str, Any]:
     """Describe a curated set.
 
     Args:
         metadata: the entries. counts: over the pool. kept: uint64[entries], over the subset.
-        balance: what it was drawn with. totals: rows by fate, seed and the like; they go first.
+        balance: what it was drawn with. census: of all pairs.
+        totals: rows by fate, seed and the like; they go first.
 
     Returns:
         JSON: totals, threshold and tail share, head and tail, each source's totals, the 20
-        most matched entries before and after, entries that match nothing, quantiles, versions.
+        most matched entries before and after, entries that match nothing, quantiles, the census
+        (see `Census.to_card`), versions.
     """
     values = counts.values
     head = values.astype(np.float64) >= balance.threshold
@@ -81,6 +89,7 @@ def make_datacard(
             "count": _quantiles(values[values > 0]),
             "kept": _quantiles(kept[values > 0]),
         },
+        "census": census.to_card(float(values.max(initial=0))),
         "metadata_digest": counts.metadata_digest,
         "mode": counts.mode,
         "pool": counts.pool,

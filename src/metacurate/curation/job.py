@@ -13,7 +13,7 @@ from metacurate.curation.balance import Balance
 from metacurate.curation.count import Counts
 from metacurate.curation.per_image import CaptionStage, choose_captions
 from metacurate.curation.plan import MinThresholds, PlanStage
-from metacurate.curation.stages import CountStage, Sampling, Tally
+from metacurate.curation.stages import CountStage, Sampling, Tally, Values
 from metacurate.engine.manifest import read_manifest
 from metacurate.engine.progress import Progress
 from metacurate.engine.run import Outcome
@@ -253,12 +253,23 @@ class Work:
         pairs = sum(record.rows_read - record.filtered for record in outcome.records)
         return MinThresholds.read(outcome.partials, counts, pairs), outcome
 
-    def finish(self, counts: Counts, outcome: Outcome, summary: dict[str, Any]) -> None:
-        """Write counts, shards and last the manifest."""
+    def finish(
+        self,
+        counts: Counts,
+        outcome: Outcome,
+        summary: dict[str, Any],
+        kept: Values | None = None,
+    ) -> None:
+        """Write counts, shards and last the manifest.
+
+        Args:
+            counts: of the pool. outcome: of the stage that decided the rows' fates.
+            summary: totals. kept: uint64[entries], counts over a balanced subset.
+        """
         write_parquet(
             self.space.folder / COUNTS_FILE,
-            counts.to_table(self.matcher.metadata),
-            use_dictionary=["source", "count"],
+            counts.to_table(self.matcher.metadata, kept),
+            use_dictionary=["source", "count", "kept"][: 2 if kept is None else 3],
         )
         self.space.write_shards(outcome)
         digests = {"metadata": counts.metadata_digest, "pool": counts.pool}

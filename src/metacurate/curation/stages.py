@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from metacurate.curation import census
 from metacurate.curation.balance import Balance, list_arrays
+from metacurate.curation.census import Census, valued_columns
 from metacurate.curation.count import Counts
 from metacurate.curation.sample import draws
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
@@ -32,6 +34,8 @@ from metacurate.pool.winners import Fates
 from metacurate.schema import CURATED
 
 Values = npt.NDArray[np.uint64]
+
+CENSUS = b"census"  # in the metadata of a task's counts
 
 
 @dataclass(frozen=True)
@@ -186,9 +190,10 @@ class SampleStage(Stage):
     outputs: ClassVar[str | None] = CURATED_FOLDER
 
     def configuration(self) -> dict[str, Any]:
-        """All that decides which pairs are kept."""
+        """All that decides which pairs are kept, and what is counted besides."""
         threshold = self.sampling.balance.threshold
-        return {**self.sampling.configuration(), "threshold": threshold}
+        configuration = self.sampling.configuration()
+        return {**configuration, "threshold": threshold, "census": census.FORMAT}
 
     def units(self) -> Sequence[Unit]:
         """The pool's."""
@@ -208,6 +213,7 @@ class SampleTask(Task):
         self._outputs = outputs
         self._reader = Reader(sampling.pool, None, watch, sampling.choice)
         self._total = Tally.zeros(len(sampling.matcher.metadata))
+        self._census = Census.empty(sampling.balance.threshold)
 
     def process(self, unit: Unit) -> UnitRecord:
         """Sample a unit's pairs, and write those that are kept.
@@ -221,19 +227,29 @@ class SampleTask(Task):
         read = invalid = matched = 0
         corrupt = CorruptRows()
         kept: list[pa.Table] = []
+        found = Census.empty(balance.threshold)
         for rows in self._reader.batches(unit):
             drawn = sampling.draw(rows, corrupt)
             probabilities = balance.keep_probabilities(drawn.matches)
             keep = drawn.draws < probabilities
-            mask = pa.array(keep)
-            kept_matches = drawn.matches.filter(mask)
-            added = [
-                kept_matches,
-                pa.array(probabilities[keep]),
-                pa.array(balance.min_thresholds(kept_matches, drawn.draws[keep])),
-            ]
-            kept.append(self._table(without_views(rows.batch).filter(mask), added))
             valid = ~np.isnan(drawn.draws)
+            batch = without_views(rows.batch)
+            mins = np.full(len(keep), np.inf)
+            mins[valid] = balance.min_thresholds(
+                drawn.matches.filter(pa.array(valid)), drawn.draws[valid]
+            )
+            of_valid = {
+                name: column.filter(pa.array(valid))
+                for name, column in valued_columns(batch).items()
+            }
+            found.add(mins[valid], drawn.lengths[valid], keep[valid], of_valid)
+            mask = pa.array(keep)
+            added = [
+                drawn.matches.filter(mask),
+                pa.array(probabilities[keep]),
+                pa.array(mins[keep]),
+            ]
+            kept.append(self._table(batch.filter(mask), added))
             read += len(valid)
             invalid += int((~valid).sum())
             matched += int(np.count_nonzero((drawn.lengths > 0) & valid))
@@ -250,6 +266,7 @@ class SampleTask(Task):
             )
             for chunk in table["entries"].chunks:
                 np.add.at(self._total.values, chunk.flatten().to_numpy(), np.uint64(1))
+        self._census.merge(found)
         self._total.texts += n_kept
         self._total.matched += n_kept
         return UnitRecord.of(
@@ -285,8 +302,27 @@ class SampleTask(Task):
         )
 
     def partial(self) -> pa.Table:
-        """Counts over the pairs that were kept."""
-        return self._total.to_table()
+        """Counts over the pairs that were kept, and the census of all."""
+        table = self._total.to_table()
+        found = {**table.schema.metadata, CENSUS: self._census.to_bytes()}
+        return table.replace_schema_metadata(found)
+
+
+def total_sampled(partials: Sequence[Place], sampling: Sampling) -> tuple[Values, Census]:
+    """Add up what a `SampleStage` left.
+
+    Args:
+        partials: its files. sampling: what was drawn with.
+
+    Returns:
+        uint64[entries], counts over the pairs that were kept; and the census of all pairs.
+    """
+    total = Tally.zeros(len(sampling.matcher.metadata))
+    found = Census.empty(sampling.balance.threshold)
+    for table in arrow_tables(partials):
+        total.add(table)
+        found.merge(Census.from_bytes(table.schema.metadata[CENSUS], sampling.balance.threshold))
+    return total.values, found
 
 
 @dataclass
@@ -322,10 +358,18 @@ class Tally:
         """
         total = cls.zeros(n_entries)
         for table in arrow_tables(partials):
-            np.add.at(total.values, table["entry_id"].to_numpy(), table["count"].to_numpy())
-            total.texts += int(table.schema.metadata[b"texts"])
-            total.matched += int(table.schema.metadata[b"matched"])
+            total.add(table)
         return total
+
+    def add(self, table: pa.Table) -> None:
+        """Add what `to_table` made of another one.
+
+        Args:
+            table: of equally many entries.
+        """
+        np.add.at(self.values, table["entry_id"].to_numpy(), table["count"].to_numpy())
+        self.texts += int(table.schema.metadata[b"texts"])
+        self.matched += int(table.schema.metadata[b"matched"])
 
     def to_counts(self, matcher: Matcher, pool: str) -> Counts:
         """The counts of a pool.

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 import pyarrow as pa
 
 from metacurate import __version__
+from metacurate.engine.command_line import COMMAND_LINE
 from metacurate.engine.jobs import Ledger, living_arrays
 from metacurate.engine.local import LocalEngine
 from metacurate.engine.lock import LOCK, Held, lock
@@ -166,6 +167,7 @@ class Workspace:
         self.held.check()
         manifest = {
             "totals": totals,
+            "command_line": COMMAND_LINE.get(),
             "configuration": self.configuration,
             "digests": digests,
             "versions": versions(),

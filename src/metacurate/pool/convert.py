@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from metacurate.engine.manifest import WORK
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
-from metacurate.engine.storage import write_atomically
+from metacurate.engine.storage import is_file, write_atomically
 from metacurate.engine.stores import Place, answering
 from metacurate.engine.workspace import Workspace
 from metacurate.errors import InputError, UsageError, first_line
@@ -62,13 +62,17 @@ class ConvertStage(Stage):
 
     def units(self) -> Sequence[Unit]:
         """A unit for each file: none of these formats can be read from the middle."""
-        return [
-            Unit(
-                file.path, file.identity, 0, 0, 0, None if file.size else "the file is empty",
-                file.size,
-            )
-            for file in self.files
-        ]  # fmt: skip
+        return [self.unit(file) for file in self.files]
+
+    @staticmethod
+    def unit(file: InputFile) -> Unit:
+        """The unit of a file.
+
+        Args:
+            file: of any of these formats.
+        """
+        problem = None if file.size else "the file is empty"
+        return Unit(file.path, file.identity, 0, 0, 0, problem, file.size)
 
     def task(self, outputs: Place, watch: Watch) -> "ConvertTask":
         """Begin to convert into the folder `outputs`."""
@@ -204,6 +208,29 @@ def read_pools(
         _with_common_columns(of_pool) if files[0].format in ("jsonl", "tar") else of_pool
         for files, of_pool in zip(pools, of_pools, strict=True)
     ]
+
+
+def read_converted(files: Sequence[InputFile], out: Place) -> list[PoolFile]:
+    """Read what Parquet files of a finished run's pool tell of themselves.
+
+    Args:
+        files: of the pool, from `find_files`, as they are now.
+        out: the run's output folder, where those are converted that are no Parquet.
+
+    Raises:
+        StorageError: when their store does not answer.
+    """
+
+    def read(file: InputFile) -> PoolFile:
+        if file.format == "parquet":
+            return read_footer(file)
+        output = out / CONVERTED / f"{ConvertStage.unit(file).name}.parquet"
+        known = is_file(output)
+        gone = None if known else "it has changed since, or what it was converted into is gone"
+        return read_footer(file, str(output) if known else None, gone)
+
+    tables = with_shared_schemas(many_at_once(read, files))
+    return _with_common_columns(tables) if files[0].format in ("jsonl", "tar") else tables
 
 
 def _with_common_columns(tables: Sequence[PoolFile]) -> list[PoolFile]:

@@ -1,0 +1,1 @@
+"""What a curated set looks like: its report, comparisons, and an explorer."""
