@@ -19,7 +19,8 @@ from metacurate.errors import MetacurateError
 from metacurate.metadata.build import build_metadata
 from metacurate.metadata.metadata import Metadata
 from metacurate.metadata.recipe import Recipe
-from metacurate.pool.files import COUNTS_FILE, CURATED_FOLDER
+from metacurate.pool.files import COUNTS_FILE
+from metacurate.schema import KEPT
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +72,8 @@ def run_demo(out: str | Path, progress: Progress) -> DemoResult:
     _make_pool(pool, words, frequencies)
     metadata = _build_metadata(folder, words, frequencies, progress)
     result = curate(pool, metadata, out=folder / "balanced", seed=SEED, progress=progress)
-    before = pq.read_table(folder / "balanced" / COUNTS_FILE)["count"].to_numpy()
-    after = _kept_counts(folder / "balanced" / CURATED_FOLDER, len(metadata))
+    counts = pq.read_table(folder / "balanced" / COUNTS_FILE)
+    before, after = counts["count"].to_numpy(), counts[KEPT.name].to_numpy()
     picture = folder / "counts.svg"
     summary = result.summary
     threshold = summary["threshold"]
@@ -136,14 +137,6 @@ def _make_pool(folder: Path, words: list[str], frequencies: npt.NDArray[np.float
         first = part * n
         urls = [f"https://images.example/{first + i:06d}.jpg" for i in range(n)]
         write_parquet(path, pa.table({"url": urls, "text": captions}))
-
-
-def _kept_counts(folder: Path, n_entries: int) -> npt.NDArray[np.int64]:
-    counts = np.zeros(n_entries, np.int64)
-    for path in sorted(folder.glob("*.parquet")):
-        ids = pq.read_table(path, columns=["entries"])["entries"].combine_chunks().flatten()
-        counts += np.bincount(ids.to_numpy(), minlength=n_entries)
-    return counts
 
 
 def _rows(

@@ -2,10 +2,14 @@
 
 import html
 import json
-import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import datasets
+import huggingface_hub
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import metacurate as mc
-from metacurate.curation.datacard import make_readme
+from metacurate.curation.datacard import command_for, make_readme
 
 from .pools import ENTRIES, read_curated, read_kept, write_pool, zipf_pool
 from .twin import count
@@ -127,26 +131,29 @@ def test_nothing_matched(tmp_path: Path) -> None:
 # ---- README.md
 
 
-def header_of(readme: str) -> dict[str, list[str]]:
-    """The YAML header as far as it is plain: names, each with the lines of its list."""
-    first, *lines = readme.splitlines()
-    assert first == "---"
-    lines = lines[: lines.index("---")]
-    parsed: dict[str, list[str]] = {}
-    for line in lines:
-        assert re.fullmatch(r"[a-z_]+:|(- |  )[\w<>* :./-]+", line), line
-        if line.endswith(":"):
-            parsed[line[:-1]] = []
-        else:
-            list(parsed.values())[-1].append(line)
-    return parsed
+def header_of(readme: str) -> dict[str, Any]:
+    """The YAML header as Hugging Face reads it; all of it is plain, whatever the data hold."""
+    header: dict[str, Any] = huggingface_hub.DatasetCard(readme).data.to_dict()
+    assert header["configs"] == [{"config_name": "default", "data_files": "curated/*.parquet"}]
+    assert header["tags"] == ["image-text pairs", "CLIP", "MetaCLIP", "metacurate"]
+    assert header.keys() <= {"pretty_name", "configs", "size_categories", "tags", "language"}
+    return header
 
 
 def test_header(out: Path) -> None:
     header = header_of((out / "README.md").read_text("utf-8"))
-    assert header["configs"] == ["- config_name: default", "  data_files: curated/*.parquet"]
-    assert header["size_categories"] == ["- 1K<n<10K"]
-    assert "- metacurate" in header["tags"]
+    assert header["size_categories"] == ["1K<n<10K"]
+    assert header["pretty_name"] == "Balanced image-text pairs (threshold 20)"
+    assert "language" not in header  # of what is not known, nothing is told
+
+
+def test_languages(card: dict[str, Any]) -> None:
+    kept = card["kept"]
+    found = {"no": [kept, kept], "de": [9, kept // 100 + 1], "fr": [9, 1], "x: y": [kept, kept]}
+    census = {**card["census"], "values": {"language": {**found, "": [kept, kept], "zz": [9, 0]}}}
+    assert header_of(make_readme(card | {"census": census}))["language"] == ["de", "no"]
+    census["values"] = {"language": None}
+    assert "language" not in header_of(make_readme(card | {"census": census}))
 
 
 @pytest.mark.parametrize(
@@ -157,7 +164,7 @@ def test_header(out: Path) -> None:
     ],
 )  # fmt: skip
 def test_size_category(card: dict[str, Any], kept: int, size: str) -> None:
-    assert header_of(make_readme(card | {"kept": kept}))["size_categories"] == [f"- {size}"]
+    assert header_of(make_readme(card | {"kept": kept}))["size_categories"] == [size]
 
 
 def test_numbers_are_shown(out: Path, card: dict[str, Any]) -> None:
@@ -167,9 +174,113 @@ def test_numbers_are_shown(out: Path, card: dict[str, Any]) -> None:
     assert card["metadata_digest"] in readme
 
 
-def table_of(readme: str, title: str) -> list[list[str]]:
-    """Cells of the table under a title; a bar that data brought would add some."""
-    section = readme.split(f"\n## {title}\n\n")[1].split("\n\n")[0]
+def test_fates_add_up(out: Path, card: dict[str, Any]) -> None:
+    rows = dict(table_of((out / "README.md").read_text("utf-8"), "Rows", skip=1))
+    numbers = {name: int(number.replace(",", "")) for name, number in rows.items()}
+    assert numbers == {name.replace("_", " "): card[name] for name in FATES} | {"read": 20_000}
+    assert numbers.pop("read") == sum(numbers.values())
+
+
+def test_columns(out: Path, card: dict[str, Any]) -> None:
+    schema = pq.read_schema(next((out / "curated").iterdir()))
+    types = [str(field.type).replace("element:", "item:") for field in schema]
+    assert card["columns"] == dict(zip(schema.names, types, strict=True))
+    rows = table_of((out / "README.md").read_text("utf-8"), "Columns")
+    assert [html.unescape(name) for name, *_ in rows] == schema.names
+    assert [html.unescape(kind) for _, kind, _ in rows] == types
+
+
+def test_picture_and_report(card: dict[str, Any]) -> None:
+    plain, full = make_readme(card), make_readme(card, "report/balance.png", "report.html")
+    assert "![" not in plain
+    assert "report" not in plain
+    assert "](report/balance.png)\n" in full
+    assert "[report.html](report.html)" in full
+
+
+def test_it_loads_as_it_says(out: Path, card: dict[str, Any], tmp_path: Path) -> None:
+    readme = (out / "README.md").read_text("utf-8").replace('"OUT', f'"{out}')
+    loaded = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+        for part in readme.replace("'OUT", f"'{out}").split("```python\n")[1:]:
+            found: dict[str, Any] = {}
+            exec(part.split("```")[0], found)
+            loaded.append(found["pairs"])
+    by_datasets, by_arrow, by_duckdb = loaded
+    assert len(by_datasets) == len(by_arrow) == card["kept"]
+    smallest = read_curated(out)["min_threshold"].to_pylist()
+    assert len(by_duckdb) == sum(t <= T / 2 for t in smallest)
+
+
+# ---- the command
+
+
+def asked(**others: Any) -> dict[str, Any]:
+    return {
+        "command": "curate", "threshold": None, "tail_share": None, "budget": None, "seed": 0,
+        "mode": "paper", "where": None, "per_image": "all", "round": None, "columns": None,
+        "url_column": None, "text_column": None, "id_column": None, "foreign_counts": False,
+        **others,
+    }  # fmt: skip
+
+
+def test_command(out: Path, card: dict[str, Any]) -> None:
+    assert card["command"] == (
+        "metacurate curate POOL --metadata METADATA --threshold 20.0 --seed 3 --mode paper "
+        "--per-image all --out OUT"
+    )
+    assert f"```sh\n{card['command']}\n```\n" in (out / "README.md").read_text("utf-8")
+    sampled = command_for(
+        asked(command="sample", tail_share=0.5, foreign_counts=True, columns=["a", "b"])
+    )
+    assert sampled == (
+        "metacurate sample POOL --metadata METADATA --counts COUNTS --foreign-counts "
+        "--tail-share 0.5 --seed 0 --mode paper --per-image all --columns a,b --out OUT"
+    )
+
+
+def test_the_command_makes_the_set_again(out: Path, card: dict[str, Any], tmp_path: Path) -> None:
+    files = {"POOL": out.parent / "pool", "METADATA": out.parent / "metadata.parquet"}
+    words = [
+        str({**files, "OUT": tmp_path / "again"}.get(w, w)) for w in shlex.split(card["command"])
+    ]
+    done = subprocess.run([sys.executable, "-m", *words], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for name in ("README.md", "datacard.json", "croissant.json", "counts.parquet"):
+        assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes(), name
+
+
+@given(where=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
+@example(where="a = '```\n```'")
+@example(where="\u202e' \\ \x1b[31m é \x7f \x85")
+def test_any_option_is_quoted(card: dict[str, Any], where: str) -> None:
+    command = command_for(asked(where=where))
+    assert command.isprintable()
+    readme = make_readme(card | {"command": command})
+    before, after = readme.split(f"sh\n{command}\n")
+    fence = before.rpartition("\n")[2]
+    assert set(fence) == {"`"}
+    assert fence not in command
+    assert after.startswith(f"{fence}\n")
+
+
+@pytest.mark.parametrize(
+    "where", ["a", "a b", "a'b", "\n'x'\t\\", "\u202e", "\x1b[1m", "é\u2028🦊"]
+)
+def test_a_shell_reads_options_as_they_were(where: str) -> None:
+    command = command_for(asked(where=where)).replace("metacurate", "printf '%s\\0'", 1)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, check=True)
+    words = done.stdout.decode().split("\0")
+    assert words[words.index("--where") + 1] == where
+
+
+# ---- what data bring
+
+
+def table_of(readme: str, title: str, skip: int = 0) -> list[list[str]]:
+    """Cells of a table under its title: a bar that data brought would add some."""
+    section = readme.split(f"\n## {title}\n\n")[1].split("\n\n")[skip]
     lines = section.splitlines()[2:]
     assert all(line.startswith("| ") and line.endswith(" |") for line in lines)
     return [line[2:-2].split(" | ") for line in lines]
@@ -180,6 +291,19 @@ HOSTILE = [
     "[a](javascript:b)", "![a](b)", "*a*", "__a__", "# a", "~~a~~", "&lt;b&gt;", "&#124;", "&|",
     "\x1b[31m", "\u202ea", "\u2028", "\0", "|", "||", "---", "{{a}}", "é🦊",
 ]  # fmt: skip
+
+
+def test_hostile_columns(tmp_path: Path) -> None:
+    names = [name for name in HOSTILE if name not in ("url", "text")]
+    table = pa.table({"url": ["u"], "text": ["x"], **{name: ["y"] for name in names}})
+    source = write_pool(tmp_path / "pool", [table])
+    mc.curate(source, mc.Metadata.from_entries(["x"]), threshold=9, out=tmp_path / "out")
+    readme = (tmp_path / "out" / "README.md").read_text("utf-8")
+    assert header_of(readme)["size_categories"] == ["n<1K"]
+    assert "<script" not in readme
+    rows = table_of(readme, "Columns")
+    assert all(len(row) == 3 for row in rows)
+    assert len(rows) == 2 + len(names) + 3
 
 
 def test_hostile_entries(tmp_path: Path) -> None:
@@ -193,7 +317,7 @@ def test_hostile_entries(tmp_path: Path) -> None:
     assert list(card["sources"]) == HOSTILE
     assert len(card["most_matched"]) == 20
     readme = (tmp_path / "out" / "README.md").read_text("utf-8")
-    assert header_of(readme)["size_categories"] == ["- n<1K"]
+    assert header_of(readme)["size_categories"] == ["n<1K"]
     assert "<script" not in readme
     assert "<img" not in readme
     assert all(len(row) == 5 for row in table_of(readme, "Matches by source of the entry"))

@@ -151,7 +151,8 @@ STEPS = (
     ".metacurate/captions-*/*.json", ".metacurate/others-*.npy", ".metacurate/count-*/.*.tmp",
     ".metacurate/count-*/*.json", ".metacurate/plan-*/*.arrow", ".metacurate/plan-*/*.json",
     "curated", "curated/.*.tmp", "curated/*.parquet", ".metacurate/sample-*/*.json",
-    "datacard.json", "README.md", "counts.parquet", "shards.parquet", "manifest.json",
+    "datacard.json", "README.md", "counts.parquet", "croissant.json", "shards.parquet",
+    "manifest.json",
 )  # fmt: skip
 
 

@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Unpack
 
 import numpy as np
 
 from metacurate.curation.balance import DEFAULT_TAIL_SHARE, Balance, check_threshold, threshold_of
 from metacurate.curation.count import Counts
+from metacurate.curation.croissant import CROISSANT_FILE, curated_schema, make_croissant
 from metacurate.curation.datacard import make_datacard, make_readme
 from metacurate.curation.job import Job, KnownCounts, PoolOptions, read_counts
 from metacurate.curation.plan import check_budget
@@ -80,6 +82,7 @@ def count(
                 "matched_entries": int(np.count_nonzero(counts.values)),
                 **work.space.unit_totals(outcome),
             }
+            work.write_counts(counts)
             work.finish(counts, outcome, summary)
     return counts
 
@@ -153,6 +156,7 @@ def plan(
         }
         if out is not None:
             write_json(place_of(out) / PLAN_FILE, answers)
+            work.write_counts(total)
             work.finish(total, outcome, summary)
     return summary
 
@@ -221,7 +225,7 @@ def curate(
         budget: take the largest threshold that keeps no more than so many pairs; this costs a
             pass over urls and texts.
         out: the output folder: curated/, counts.parquet, shards.parquet, datacard.json,
-            README.md, and last manifest.json.
+            README.md, croissant.json, and last manifest.json.
         seed: uint64.
         mode: how entries are spaced, ``paper`` or ``spaced``.
         uids: file for DataComp's list of the subset, where the pool has its uids.
@@ -291,7 +295,9 @@ def _curate(
             "seed": job.seed,
             "round": pool.round,
         }
-        card = make_datacard(metadata, counts, kept, balance, census, totals)
+        asked = {**space.configuration, "foreign_counts": known is not None and known.foreign}
+        schema = curated_schema(pool)
+        card = make_datacard(metadata, counts, kept, balance, census, totals, schema, asked)
         summary = {
             **totals,
             **{key: card[key] for key in _SUMMED},
@@ -302,7 +308,10 @@ def _curate(
         write_text(out / "README.md", make_readme(card))
         if uids is not None:
             write_uids(out / CURATED_FOLDER, place_of(uids))
-        work.finish(counts, outcome, summary, kept)
+        content = work.write_counts(counts, kept)
+        croissant = make_croissant(card, schema, sha256(content).hexdigest(), len(content))
+        write_json(out / CROISSANT_FILE, croissant)
+        work.finish(counts, outcome, summary)
         return Result(out, summary)
 
 

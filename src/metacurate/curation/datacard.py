@@ -1,9 +1,12 @@
 """What a curated set says of itself: datacard.json, and a README in Hugging Face's form."""
 
+import re
+import shlex
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from metacurate.curation.balance import Balance
 from metacurate.curation.census import Census
@@ -14,6 +17,8 @@ from metacurate.metadata.metadata import Metadata
 Values = npt.NDArray[np.uint64]
 
 TOP = 20
+LANGUAGE = re.compile("[a-z]{2,3}")  # codes of ISO 639
+LEAST_LANGUAGE = 100  # of so many kept pairs, one is in it
 MARKUP = frozenset("\\`*_[]|~#&<>:@")  # what Markdown, HTML, or a link could be made of
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999, 1.0)
 SIZE_CATEGORIES = (
@@ -35,6 +40,8 @@ def make_datacard(
     balance: Balance,
     census: Census,
     totals: dict[str, Any],
+    schema: pa.Schema,
+    asked: dict[str, Any],
 ) -> dict[str, Any]:
     """Describe a curated set.
 
@@ -42,11 +49,13 @@ def make_datacard(
         metadata: the entries. counts: over the pool. kept: uint64[entries], over the subset.
         balance: what it was drawn with. census: of all pairs.
         totals: rows by fate, seed and the like; they go first.
+        schema: of the files of kept pairs.
+        asked: the run's configuration, and `foreign_counts`.
 
     Returns:
         JSON: totals, threshold and tail share, head and tail, each source's totals, the 20
         most matched entries before and after, entries that match nothing, quantiles, the census
-        (see `Census.to_card`), versions.
+        (see `Census.to_card`), columns with their types, the command, versions.
     """
     values = counts.values
     head = values.astype(np.float64) >= balance.threshold
@@ -93,25 +102,70 @@ def make_datacard(
         "metadata_digest": counts.metadata_digest,
         "mode": counts.mode,
         "pool": counts.pool,
+        "columns": {field.name: str(field.type) for field in schema},
+        "command": command_for(asked),
         "versions": versions(),
     }
 
 
-def make_readme(card: dict[str, Any]) -> str:
+def command_for(asked: dict[str, Any]) -> str:
+    """The command that draws a set again; it names no files, which are others elsewhere.
+
+    Args:
+        asked: the run's configuration, and `foreign_counts`.
+
+    Returns:
+        One line for a shell, in which POOL, METADATA, COUNTS and OUT stand for files.
+    """
+    words = ["metacurate", asked["command"], "POOL", "--metadata", "METADATA"]
+    if asked["command"] == "sample":
+        words += ["--counts", "COUNTS", *(["--foreign-counts"] if asked["foreign_counts"] else [])]
+    for name in _OPTIONS:
+        value = asked[name]
+        if isinstance(value, list):
+            value = ",".join(value)
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}", _quote(str(value))]
+    return " ".join([*words, "--out", "OUT"])
+
+
+_OPTIONS = (
+    "threshold", "tail_share", "budget", "seed", "mode", "where", "per_image", "round", "columns",
+    "url_column", "text_column", "id_column",
+)  # fmt: skip
+
+
+def _quote(text: str) -> str:
+    """A word for a shell, in which nothing is hidden and no line ends."""
+    if text.isprintable():
+        return shlex.quote(text)
+    shown = "".join(
+        char if char.isprintable() and char not in "\\'" else _shell_code(char) for char in text
+    )
+    return f"$'{shown}'"
+
+
+def _shell_code(char: str) -> str:
+    return f"\\U{ord(char):08x}" if ord(char) > 0x7F else f"\\x{ord(char):02x}"
+
+
+def make_readme(card: dict[str, Any], picture: str | None = None, report: str | None = None) -> str:
     """Write the dataset card that Hugging Face shows (its YAML header, then Markdown).
 
     Entries and names come from data, so they are escaped.
 
     Args:
         card: from `make_datacard`.
+        picture: path in the folder of one that shows the set, where there is one.
+        report: path in the folder of the report, where there is one.
 
     Returns:
         Markdown.
     """
-    kept = card["kept"]
-    size = next((name for limit, name in SIZE_CATEGORIES if kept < limit), "n>10B")
+    kept, read = card["kept"], card["rows_read"]
+    threshold, half = f"{card['threshold']:,.6g}", repr(card["threshold"] / 2)
     fates = [
-        ("read", card["rows_read"]),
+        ("read", read),
         ("kept", kept),
         ("balanced away", card["balanced_away"]),
         ("unmatched", card["unmatched"]),
@@ -119,56 +173,88 @@ def make_readme(card: dict[str, Any]) -> str:
         *((name, card[key]) for key, name in _SOMETIMES.items() if key in card),
     ]
     sources = [
-        f"| {_escape(name)} | {s['entries']:,} | {s['matched_entries']:,} | {s['matches']:,} "
-        f"| {s['kept_matches']:,} |"
+        f"| {escape_markdown(name)} | {s['entries']:,} | {s['matched_entries']:,} "
+        f"| {s['matches']:,} | {s['kept_matches']:,} |"
         for name, s in card["sources"].items()
     ]
     top = [
-        f"| {_escape(e['entry'])} | {_escape(e['source'])} | {e['count']:,} | {e['kept']:,} "
-        f"| {e['probability']:.3g} |"
+        f"| {escape_markdown(e['entry'])} | {escape_markdown(e['source'])} | {e['count']:,} "
+        f"| {e['kept']:,} | {e['probability']:.3g} |"
         for e in card["most_matched"]
     ]
-    return f"""---
-configs:
-- config_name: default
-  data_files: curated/*.parquet
-size_categories:
-- {size}
-tags:
-- image-text pairs
-- CLIP
-- MetaCLIP
-- metacurate
----
-
+    columns = [
+        f"| {escape_markdown(name)} | {escape_markdown(kind)} | {_COLUMNS.get(name, _POOLS_OWN)} |"
+        for name, kind in card["columns"].items()
+    ]
+    command = card["command"]
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", command)), default=0))
+    shown = f"![Counts of the entries before and after balancing]({picture})\n\n" if picture else ""
+    pointer = f"Figures and plots of the whole set: [{report}]({report}).\n\n" if report else ""
+    return f"""{_header(card)}
 # A balanced set of {kept:,} image-text pairs
 
-Drawn from {card["rows_read"]:,} pairs by the method of
+| | before | after |
+|---|---:|---:|
+| pairs | {read:,} | {kept:,} |
+| matches of entries | {card["matches"]:,} | {card["kept_matches"]:,} |
+
+{shown}Drawn from {read:,} pairs by the method of
 [Demystifying CLIP Data](https://arxiv.org/abs/2309.16671) with metacurate
 {card["versions"]["metacurate"]}: concepts are looked up in the captions, and pairs are sampled so
-that a match of a concept that more than {card["threshold"]:,.6g} captions hold keeps its pair with
+that a match of a concept that more than {threshold} captions hold keeps its pair with
 probability threshold / count only, while rarer concepts stay whole, with all else that their
 captions hold.
+
+{pointer}## Rows
+
+Each row that was read has one fate.
 
 | pairs | number |
 |---|---:|
 {chr(10).join(f"| {name} | {number:,} |" for name, number in fates)}
 
-- threshold: {card["threshold"]:,.6g}; {card["tail_share"]:.2%} of the matches fall to tail entries
+## How to load it
+
+```python
+from datasets import load_dataset
+
+pairs = load_dataset("OUT", split="train")  # OUT: this folder, or its name on the Hub
+```
+
+```python
+import pyarrow.dataset
+
+pairs = pyarrow.dataset.dataset("OUT/curated", format="parquet").to_table()
+```
+
+```python
+import duckdb  # {half} is a smaller threshold: its subset
+
+pairs = duckdb.sql("FROM 'OUT/curated/*.parquet' WHERE min_threshold <= {half}")
+```
+
+## How it was made
+
+{fence}sh
+{command}
+{fence}
+
+- threshold: {threshold}; {card["tail_share"]:.2%} of the matches fall to tail entries
 - {card["entries"]:,} entries: {card["head_entries"]:,} in the head, {card["tail_entries"]:,} in
   the tail, of which {card["unmatched_entries"]:,} match nothing
-- matches: {card["matches"]:,} before, {card["kept_matches"]:,} after
 - seed {card["seed"]}, round {card["round"]}, matching mode `{card["mode"]}`, digest of the
   metadata `{card["metadata_digest"]}`
 
+The same pairs, metadata, mode, threshold, seed and round give the same set on any machine.
+`manifest.json` has the configuration in full, `counts.parquet` the numbers of each entry before and
+after, `shards.parquet` what became of each part of the input, and `croissant.json` a description
+for machines.
+
 ## Columns
 
-The pool's own columns, and:
-
-- `entries`: ids of the metadata entries that the caption matches, ascending
-- `probability`: the probability with which the pair was kept
-- `min_threshold`: the smallest threshold at which it is kept; filtering by it gives exactly the
-  subset of a smaller threshold for these counts
+| column | type | what it holds |
+|---|---|---|
+{chr(10).join(columns)}
 
 ## Matches by source of the entry
 
@@ -181,7 +267,67 @@ The pool's own columns, and:
 | entry | source | pairs before | after | keep probability |
 |---|---|---:|---:|---:|
 {chr(10).join(top)}
+
+## Known limitations
+
+- Images were not looked at: a caption that does not tell what its image shows is kept like any
+  other, and so is an address that leads nowhere any more.
+- An entry is found where it stands in a caption as it is spelled, between spaces: no other case,
+  plural, synonym or translation of it. Of a word with several senses, all count as one.
+- Captions that match nothing ({card["unmatched"]:,}) are left out, whatever they are worth: what
+  the metadata have no entry for can't be balanced, and languages that write no spaces are seen
+  hardly at all.
+- Balance is over entries, not over people, places, or what images show. Tail entries are kept with
+  all that their captions hold, and a pair that matches several entries is kept if any one of them
+  keeps it: frequent entries stay more frequent than the threshold.
+- Curation itself filters nothing for quality, safety, private data, or the rights of those who own
+  captions and images. Repeated pairs share their fate, and are not removed.
 """
+
+
+_COLUMNS = {
+    "entries": "ids of the metadata entries that the caption matches, ascending",
+    "probability": "the probability with which the pair was kept",
+    "min_threshold": "the smallest threshold at which it is kept; filtering by it gives exactly "
+    "the subset of a smaller threshold for these counts",
+}
+_POOLS_OWN = "the pool's own"
+
+
+def _header(card: dict[str, Any]) -> str:
+    """YAML; of what is not known, as a license, nothing is told."""
+    size = next((name for limit, name in SIZE_CATEGORIES if card["kept"] < limit), "n>10B")
+    languages = _languages(card)
+    return "\n".join(
+        [
+            "---",
+            f"pretty_name: Balanced image-text pairs (threshold {card['threshold']:.6g})",
+            *(["language:"] if languages else []),
+            *(f'- "{language}"' for language in languages),  # no is Norwegian, not false
+            "configs:",
+            "- config_name: default",
+            "  data_files: curated/*.parquet",
+            "size_categories:",
+            f"- {size}",
+            "tags:",
+            "- image-text pairs",
+            "- CLIP",
+            "- MetaCLIP",
+            "- metacurate",
+            "---",
+            "",
+        ]
+    )
+
+
+def _languages(card: dict[str, Any]) -> list[str]:
+    """Codes of the languages that one kept pair in a hundred is in, where a column tells."""
+    found = card["census"]["values"].get("language") or {}
+    return sorted(
+        name
+        for name, (_, kept) in found.items()
+        if LANGUAGE.fullmatch(name) and kept and kept * LEAST_LANGUAGE >= card["kept"]
+    )
 
 
 def _quantiles(values: Values) -> list[float]:
@@ -190,7 +336,11 @@ def _quantiles(values: Values) -> list[float]:
     return [float(q) for q in np.quantile(values, QUANTILES, method="lower")]
 
 
-def _escape(text: str) -> str:
-    """Make a text from data harmless in a Markdown table."""
+def escape_markdown(text: str) -> str:
+    """Make a text from data harmless in a Markdown table.
+
+    Args:
+        text: any.
+    """
     shown = (char if char.isprintable() else "\ufffd" for char in text)
     return "".join(f"&#{ord(char)};" if char in MARKUP else char for char in shown)

@@ -30,7 +30,7 @@ from metacurate.pool.files import COUNTS_FILE, Source, absolute_sources, find_fi
 from metacurate.pool.opening import Asked, check_identity, open_pools, parse_where
 from metacurate.pool.tables import Pool
 from metacurate.pool.winners import Fates
-from metacurate.schema import CURATED
+from metacurate.schema import CURATED, KEPT
 
 log = logging.getLogger(__name__)
 
@@ -253,24 +253,28 @@ class Work:
         pairs = sum(record.rows_read - record.filtered for record in outcome.records)
         return MinThresholds.read(outcome.partials, counts, pairs), outcome
 
-    def finish(
-        self,
-        counts: Counts,
-        outcome: Outcome,
-        summary: dict[str, Any],
-        kept: Values | None = None,
-    ) -> None:
-        """Write counts, shards and last the manifest.
+    def write_counts(self, counts: Counts, kept: Values | None = None) -> bytes:
+        """Write counts.parquet.
+
+        Args:
+            counts: of the pool. kept: uint64[entries], counts over a balanced subset.
+
+        Returns:
+            The file's content.
+        """
+        place = self.space.folder / COUNTS_FILE
+        table = counts.to_table(self.matcher.metadata, kept)
+        coded = [name for name in ("source", "count", KEPT.name) if name in table.column_names]
+        write_parquet(place, table, use_dictionary=coded)
+        return read_bytes(place)
+
+    def finish(self, counts: Counts, outcome: Outcome, summary: dict[str, Any]) -> None:
+        """Write shards, and last the manifest.
 
         Args:
             counts: of the pool. outcome: of the stage that decided the rows' fates.
-            summary: totals. kept: uint64[entries], counts over a balanced subset.
+            summary: totals.
         """
-        write_parquet(
-            self.space.folder / COUNTS_FILE,
-            counts.to_table(self.matcher.metadata, kept),
-            use_dictionary=["source", "count", "kept"][: 2 if kept is None else 3],
-        )
         self.space.write_shards(outcome)
         digests = {"metadata": counts.metadata_digest, "pool": counts.pool}
         self.space.write_manifest(summary, digests)

@@ -55,17 +55,28 @@ def test_a_page_that_takes_too_long_is_cut_off_and_counted(parser: Parser) -> No
 
 
 @pytest.mark.parametrize("kills", [1, 2])
-def test_a_page_that_breaks_the_parser_twice_is_counted(kills: int, parser: Parser) -> None:
+def test_a_page_that_breaks_the_parser_twice_is_counted(
+    kills: int, parser: Parser, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Once may be the system's doing, as where memory is short."""
     parser.harvest([page(0)])
+    assert parser._process is not None
+    began = [parser._process.pid]
     killed: list[int] = []
+    begin = parser._begin
+
+    def note() -> None:
+        begin()
+        assert parser._process is not None
+        began.append(parser._process.pid)
+
+    monkeypatch.setattr(parser, "_begin", note)
 
     def kill() -> None:
         while len(killed) < kills:
             time.sleep(0.3)
-            process = parser._process
-            if process is not None and process.pid not in [None, *killed]:
-                killed.append(process.pid or 0)
+            if began[-1] not in [None, *killed]:
+                killed.append(began[-1] or 0)
                 os.kill(killed[-1], signal.SIGKILL)
 
     thread = threading.Thread(target=kill)
