@@ -8,8 +8,8 @@ import pytest
 import metacurate as mc
 
 NAMES = [
-    "Balance", "LocalEngine", "Matcher", "Metadata", "RayEngine", "SlurmEngine", "__version__",
-    "count", "curate", "draws",
+    "Balance", "LocalEngine", "Matcher", "Metadata", "RayEngine", "Report", "SlurmEngine",
+    "__version__", "count", "curate", "draws",
 ]  # fmt: skip
 
 HEAVY = {"numba", "llvmlite", "pyarrow.compute", "pyarrow.parquet", "scipy"}
@@ -17,6 +17,7 @@ OPTIONAL = {
     "pandas", "altair", "vl_convert", "duckdb", "torch", "wordfreq", "requests", "defusedxml",
     "mwparserfromhell", "fastwarc", "msgspec", "selectolax", "can_ada", "fasttext", "webencodings",
     "charset_normalizer", "urllib3", "ray", "submitit", "s3fs", "botocore", "aiohttp",
+    "jinja2", "starlette", "uvicorn",
 }  # fmt: skip
 
 SHOW_MODULES = "import sys; print('modules', *sys.modules)"

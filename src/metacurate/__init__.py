@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from metacurate.engine.slurm import SlurmEngine
     from metacurate.matching.matcher import Matcher
     from metacurate.metadata.metadata import Metadata
+    from metacurate.reporting.report import Report
 
 __version__ = "0.1.0.dev0"
 __all__ = [
-    "Balance", "LocalEngine", "Matcher", "Metadata", "RayEngine", "SlurmEngine", "__version__",
-    "count", "curate", "draws",
+    "Balance", "LocalEngine", "Matcher", "Metadata", "RayEngine", "Report", "SlurmEngine",
+    "__version__", "count", "curate", "draws",
 ]  # fmt: skip
 
 _HOMES = {
@@ -29,6 +30,7 @@ _HOMES = {
     "Matcher": "metacurate.matching.matcher",
     "Metadata": "metacurate.metadata.metadata",
     "RayEngine": "metacurate.engine.ray",
+    "Report": "metacurate.reporting.report",
     "SlurmEngine": "metacurate.engine.slurm",
     "count": "metacurate.curation.curate",
     "curate": "metacurate.curation.curate",

@@ -741,10 +741,15 @@ ENGINES = (
 )
 POOL = "--where --per-image --columns --url-column --text-column --id-column --on-error " + ENGINES
 OPTIONS = {
-    "curate": f"--metadata --out {THRESHOLDS} --seed --mode {POOL} --uids --json",
+    "curate": f"--metadata --out {THRESHOLDS} --seed --mode {POOL} --uids --json --report "
+    "--no-report",
     "plan": f"--metadata --out {THRESHOLDS} --counts --foreign-counts --seed --mode {POOL} --json",
     "count": f"--metadata --out --mode {POOL} --json",
-    "sample": f"--metadata --counts --out {THRESHOLDS} --foreign-counts --seed {POOL} --uids",
+    "sample": f"--metadata --counts --out {THRESHOLDS} --foreign-counts --seed {POOL} --uids "
+    "--report --no-report",
+    "report": "--format --to --threshold --json",
+    "compare": "--top --html --json",
+    "explore": "--port --open",
     "match": "--metadata --counts --threshold --tail-share --url --seed --round --mode",
     "extract": f"{ENGINES} --out --crawl --kind --limit --seed --paths-root --metadata --mode "
     "--language "

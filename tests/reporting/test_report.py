@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from contextlib import redirect_stdout
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -69,11 +70,11 @@ def test_the_picture_for_a_readme(report: Report) -> None:
 
 
 def test_thresholds(report: Report, tmp_path: Path) -> None:
-    (place,) = report.write("json", tmp_path / "figures.json", thresholds=[7, 70])
+    (place,) = replace(report, thresholds=[7, 70]).write("json", tmp_path / "figures.json")
     curves = json.loads(Path(str(place)).read_text())["cumulative"]["curves"]
     assert [curve["threshold"] for curve in curves] == [7, 20, 70]
     with pytest.raises(UsageError, match="threshold 0 is not a number above 0"):
-        report.write("json", tmp_path / "none", thresholds=[0])
+        replace(report, thresholds=[0]).write("json", tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from metacurate import __version__
-from metacurate.cli import curation, extract, folders, metadata, pools
+from metacurate.cli import compare, curation, explore, extract, folders, metadata, pools, report
 from metacurate.cli.printing import StandardError, printable
 from metacurate.engine.command_line import COMMAND_LINE
 from metacurate.errors import MetacurateError, UsageError, first_line
@@ -55,6 +55,9 @@ for command in (
     pools.pack,
     folders.info,
     folders.status,
+    report.report,
+    compare.compare,
+    explore.explore,
     pools.demo,
 ):
     app.command()(command)

@@ -11,6 +11,7 @@ import typer
 from metacurate.cli import options
 from metacurate.cli.engines import on_any_engine
 from metacurate.cli.printing import json_line, print_json, print_summary, print_table, shown
+from metacurate.cli.report import report_on
 from metacurate.errors import MetacurateError, UsageError
 
 
@@ -33,6 +34,7 @@ def curate(
     id_column: options.IdColumn = None,
     uids: options.Uids = None,
     on_error: options.OnErrorOption = "fail",
+    report: options.Report = True,
     as_json: options.Json = False,
     **runs: Any,
 ) -> None:
@@ -65,6 +67,8 @@ def curate(
             progress=progress, **runs,
         )  # fmt: skip
     print_summary(result.summary, f"Curated into {out}", as_json)
+    if report:
+        report_on(out)
 
 
 @on_any_engine
@@ -232,6 +236,7 @@ def sample(
     id_column: options.IdColumn = None,
     uids: options.Uids = None,
     on_error: options.OnErrorOption = "fail",
+    report: options.Report = True,
     as_json: options.Json = False,
     **runs: Any,
 ) -> None:
@@ -255,6 +260,8 @@ def sample(
             on_error=on_error, progress=progress, **runs,
         )  # fmt: skip
     print_summary(result.summary, f"Sampled into {out}", as_json)
+    if report:
+        report_on(out)
 
 
 def match(

@@ -1,17 +1,13 @@
 """Commands that look at output folders: info and status."""
 
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from metacurate.cli import options
 from metacurate.cli.curation import print_answers
 from metacurate.cli.printing import print_json, print_summary, print_table, shown, shown_bytes
 
-Folder = Annotated[str, typer.Argument(help="An output folder.")]
 
-
-def info(out: Folder, as_json: options.Json = False) -> None:
+def info(out: options.Folder, as_json: options.Json = False) -> None:
     """Tell what a finished run left: totals, configuration, files.
 
     Example:
@@ -43,7 +39,7 @@ def info(out: Folder, as_json: options.Json = False) -> None:
     )
 
 
-def status(out: Folder, as_json: options.Json = False) -> None:
+def status(out: options.Folder, as_json: options.Json = False) -> None:
     """Tell how far a run is: done, running or cut off, what failed, and the time left.
 
     Example:

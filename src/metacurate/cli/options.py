@@ -30,6 +30,7 @@ Out = Annotated[
         "--out", "-o", help="Output folder; or s3:// or gs:// URI.", callback=_without_slash
     ),
 ]
+Folder = Annotated[str, typer.Argument(help="An output folder.")]
 Threshold = Annotated[
     float | None,
     typer.Option("--threshold", "-t", help="Thin concepts with more matches than this."),
@@ -103,6 +104,7 @@ OnErrorOption = Annotated[
     OnError,
     typer.Option("--on-error", help="Corrupt input: fail after all others are done, or skip it."),
 ]
+Report = Annotated[bool, typer.Option(help="Write report.html, where what it needs is installed.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 

@@ -1,18 +1,21 @@
 """The command that shows what a curated set looks like."""
 
+import logging
+from importlib.util import find_spec
 from typing import Annotated, Literal
 
 import typer
 
 from metacurate.cli import options
-from metacurate.cli.folders import Folder
 from metacurate.cli.printing import print_json, printable
+
+log = logging.getLogger(__name__)
 
 Format = Literal["html", "json", "md", "png"]
 
 
 def report(
-    out: Folder,
+    out: options.Folder,
     format_: Annotated[
         Format,
         typer.Option(
@@ -50,3 +53,18 @@ def report(
         return
     for place in places:
         typer.echo(printable(place))
+
+
+def report_on(out: str) -> None:
+    """Report on a set that was just made, where the extra is installed; else say how to get it.
+
+    Args:
+        out: its output folder.
+    """
+    missing = [name for name in ("altair", "duckdb", "jinja2", "vl_convert") if not find_spec(name)]
+    if missing:
+        log.info('no report.html, which needs more packages: pip install "metacurate[report]"')
+        return
+    from metacurate.reporting.report import Report
+
+    log.info("the set at a glance: %s", Report(out).describe())

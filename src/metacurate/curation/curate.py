@@ -16,7 +16,7 @@ from metacurate.curation.job import Job, KnownCounts, PoolOptions, read_counts
 from metacurate.curation.plan import check_budget
 from metacurate.curation.stages import SampleStage, Values, total_sampled
 from metacurate.curation.uids import check_uids, write_uids
-from metacurate.engine.storage import make_folder, write_json, write_text
+from metacurate.engine.storage import make_folder, remove, write_json, write_text
 from metacurate.engine.stores import Place, place_of
 from metacurate.errors import UsageError
 from metacurate.hashing.pairs import check_seed
@@ -29,6 +29,7 @@ from metacurate.schema import CURATED
 log = logging.getLogger(__name__)
 
 PLAN_FILE = "plan.json"
+OF_ANOTHER_SET = ("report.html", "report/balance.png")  # which an earlier run may have left
 
 
 @dataclass(frozen=True)
@@ -304,6 +305,8 @@ def _curate(
             **_unseen(kept, counts, known),
             **space.unit_totals(outcome),
         }
+        for name in OF_ANOTHER_SET:
+            remove([out / name])
         write_json(out / "datacard.json", card)
         write_text(out / "README.md", make_readme(card))
         if uids is not None:

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from html import escape
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeAlias, get_args
 
+from metacurate.curation.datacard import make_readme
 from metacurate.engine.storage import write_atomically, write_json, write_text
 from metacurate.engine.stores import Place, place_of
 from metacurate.errors import MetacurateError, UsageError
@@ -16,6 +17,7 @@ from metacurate.reporting.curated_set import CuratedSet
 Format: TypeAlias = Literal["html", "json", "md", "png"]
 
 NAME = "report"
+PICTURE = PurePosixPath("report/balance.png")  # that the README shows
 SCALE = 2  # pixels of a picture for one of the plot
 
 
@@ -109,7 +111,6 @@ class Report:
         self,
         format: Format = "html",  # noqa: A002
         to: str | Place | None = None,
-        thresholds: Sequence[float] = (),
     ) -> list[Place]:
         """Write the report.
 
@@ -118,7 +119,6 @@ class Report:
                 picture of each plot.
             to: the file; of pictures, the folder. Without it, report.html and the like, or
                 report/, in the output folder.
-            thresholds: for which cumulative counts are drawn, in place of this report's.
 
         Returns:
             What was written.
@@ -130,8 +130,6 @@ class Report:
         """
         if format not in get_args(Format):
             raise UsageError(f"format {format!r} is none of: {', '.join(get_args(Format))}")
-        if thresholds:
-            return replace(self, thresholds=thresholds).write(format, to)
         place = self._place(format) if to is None else place_of(to)
         if format == "png":
             return self._write_pictures(place)
@@ -140,6 +138,22 @@ class Report:
         else:
             write_text(place, self.html if format == "html" else self.markdown)
         return [place]
+
+    def describe(self) -> Place:
+        """Write what comes with a set: report.html, a picture, and a README.md that shows it.
+
+        Returns:
+            The page.
+
+        Raises:
+            MetacurateError: as for `write`.
+        """
+        folder = self.curated.folder
+        content = self.picture()
+        write_atomically(folder / PICTURE, partial(Path.write_bytes, data=content))
+        (page,) = self.write()
+        write_text(folder / "README.md", make_readme(self.curated.card, str(PICTURE), page.name))
+        return page
 
     def _write_pictures(self, folder: Place) -> list[Place]:
         places: list[Place] = []
