@@ -171,6 +171,20 @@ class PairView(View):
 
 
 @dataclass(frozen=True)
+class ImageView(View):
+    """The image of a pair, out of a tar on this machine.
+
+    Attributes:
+        shelf, file, row: of the pair, as for `PairView`.
+    """
+
+    path = "/image"
+    shelf: str = parameter("pool", _one_of(*SHELVES))
+    file: int = parameter(0, _number)
+    row: int = parameter(0, _number)
+
+
+@dataclass(frozen=True)
 class SentenceView(View):
     """A text of one's own.
 

@@ -19,6 +19,7 @@ from metacurate.errors import MetacurateError, UsageError
 from metacurate.reporting.curated_set import CuratedSet
 from metacurate.reporting.explorer.addresses import (
     EntriesView,
+    ImageView,
     PairsView,
     PairView,
     SentenceView,
@@ -32,6 +33,7 @@ from metacurate.reporting.explorer.tables import Patience, TooSlowError
 log = logging.getLogger(__name__)
 
 Shown = TypeVar("Shown", bound=View)
+Made = TypeVar("Made")
 
 SECONDS = 20.0  # that a page may take
 AT_ONCE = 4  # pages that are made together; others wait
@@ -58,6 +60,11 @@ def make_app(curated: CuratedSet, port: int) -> App:
 
         return Route(kind.path, endpoint)
 
+    async def image(request: Request) -> Response:
+        view = ImageView.parse(request.scope["query_string"])
+        found = await _made(request, partial(pages.image, view), threads)
+        return Response(found.content, media_type=found.media_type)
+
     async def tell(_: Request, error: Exception) -> Response:
         return _problem(pages, error)
 
@@ -67,6 +74,7 @@ def make_app(curated: CuratedSet, port: int) -> App:
             route(PairsView, pages.pairs),
             route(PairView, pages.pair),
             route(SentenceView, pages.sentence),
+            Route(ImageView.path, image),
             *(_static(name, kind) for name, kind in STATIC.items()),
         ],
         exception_handlers={MetacurateError: tell, HTTPException: tell, Exception: tell},
@@ -76,9 +84,9 @@ def make_app(curated: CuratedSet, port: int) -> App:
 
 
 async def _made(
-    request: Request, make: Callable[[Patience], Answer], threads: ThreadPoolExecutor
-) -> Answer:
-    """Make a page in a thread; break it off when nobody waits for it any more."""
+    request: Request, make: Callable[[Patience], Made], threads: ThreadPoolExecutor
+) -> Made:
+    """Make what is asked for in a thread; break it off when nobody waits for it any more."""
     patience = Patience(SECONDS)
     gone = asyncio.create_task(_when_gone(request.receive, patience))
     try:

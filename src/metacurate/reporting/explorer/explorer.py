@@ -16,6 +16,7 @@ from metacurate.reporting.explorer.entries import Entries
 from metacurate.reporting.explorer.fates import Judge
 from metacurate.reporting.explorer.shelf import Shelf
 from metacurate.reporting.explorer.tables import Patience
+from metacurate.reporting.explorer.tar_pictures import TarPictures
 
 Made = TypeVar("Made")
 
@@ -73,7 +74,7 @@ class Explorer:
     """What pages are made of.
 
     Attributes:
-        curated: the set. entries: of it.
+        curated: the set. entries: of it. pictures: of its pairs, where they lie in tars.
     """
 
     def __init__(self, curated: CuratedSet) -> None:
@@ -84,6 +85,7 @@ class Explorer:
         """
         self.curated = curated
         self.entries = Entries(curated)
+        self.pictures = TarPictures(curated)
         self._matcher = Later("the matcher", self._load_matcher)
         self._kept = Later("the list of kept pairs", self._open_kept)
         self._pool = Later("the pool", lambda: Shelf(curated.pool, kept=False))

@@ -13,6 +13,7 @@ from metacurate.reporting.explorer import entries as entries_module
 from metacurate.reporting.explorer.addresses import (
     ALL,
     EntriesView,
+    ImageView,
     PairsView,
     PairView,
     SentenceView,
@@ -62,6 +63,18 @@ class Answer:
     html: str
     status: int = 200
     images: bool = False
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image of this machine.
+
+    Attributes:
+        content: of its file. media_type: of the content.
+    """
+
+    content: bytes
+    media_type: str
 
 
 class Pages:
@@ -127,7 +140,7 @@ class Pages:
         notices = list(page.notices)
         if problem is None and view.fate != "kept" and explorer.pool_changed(patience):
             notices.append(CHANGED)
-        prepare = partial(self._show, view=view, length=LIST_TEXT)
+        prepare = partial(self._show, view=view, length=LIST_TEXT, patience=patience)
         shown = [prepare(pair, number) for number, pair in enumerate(page.pairs)]
         after = page.after
         return self._render(
@@ -157,9 +170,7 @@ class Pages:
             MetacurateError: when it can't be read.
         """
         explorer = self._explorer
-        shelf = explorer.kept(patience) if view.shelf == "kept" else explorer.pool(patience)
-        if shelf is None or view.file >= len(shelf.pool.files):
-            raise NotFoundError("There is no such file.")
+        shelf = self._shelf(view, patience)
         place = Place(view.file, view.row)
         found = shelf.find(place, view.row + 1, Condition(), 1, patience)
         if not found:
@@ -168,7 +179,7 @@ class Pages:
             (pair,) = kept_pairs(found, explorer.curated.seed, explorer.curated.round)
         else:
             (pair,) = explorer.judge(patience).judge(found, patience)
-        shown = self._show(pair, 0, view=view, length=PAIR_TEXT)
+        shown = self._show(pair, 0, view, PAIR_TEXT, patience)
         own = {shelf.pool.id_column, shelf.pool.text_column, "entries"}
         notices = [CHANGED] if view.shelf == "pool" and explorer.pool_changed(patience) else []
         try:
@@ -190,6 +201,31 @@ class Pages:
             later=view.address(at=view.at + PAIR_TEXT) if goes_on else None,
             notices=notices,
         )
+
+    def image(self, view: ImageView, patience: Patience) -> Picture:
+        """The image of a pair, out of a tar on this machine.
+
+        Args:
+            view: where the pair stands. patience: for how long.
+
+        Raises:
+            NotFoundError: when there is none.
+            MetacurateError: when it can't be read.
+        """
+        shelf = self._shelf(view, patience)
+        tar = self._explorer.pictures.tar_of(shelf.file(view.file), view.shelf == "kept")
+        row = {} if tar is None else shelf.whole_row(Place(view.file, view.row), patience)
+        found = None if tar is None else self._explorer.pictures.read(tar, row)
+        if found is None:
+            raise NotFoundError("There is no such image.")
+        return Picture(*found)
+
+    def _shelf(self, view: PairView | ImageView, patience: Patience) -> Shelf:
+        explorer = self._explorer
+        shelf = explorer.kept(patience) if view.shelf == "kept" else explorer.pool(patience)
+        if shelf is None or view.file >= len(shelf.pool.files):
+            raise NotFoundError("There is no such file.")
+        return shelf
 
     def sentence(self, view: SentenceView, patience: Patience) -> Answer:
         """What becomes of a text of one's own.
@@ -241,10 +277,19 @@ class Pages:
             raise NotFoundError(f"There is no entry {entry_id}.")
         return self._explorer.entries[entry_id]
 
-    def _show(self, pair: Pair, number: int, view: PairsView | PairView, length: int) -> Any:
+    def _show(
+        self, pair: Pair, number: int, view: PairsView | PairView, length: int, patience: Patience
+    ) -> Any:
         explorer = self._explorer
         condition = explorer.configuration["where"]
-        return show_pair(pair, number, explorer.entries, explorer.mode, view, length, condition)
+        kept = pair.row.drawn is not None
+        shelf = explorer.kept(patience) if kept else explorer.pool(patience)
+        assert shelf is not None
+        file = shelf.pool.files[pair.row.place.file]
+        in_tar = explorer.pictures.tar_of(file, kept) is not None
+        return show_pair(
+            pair, number, explorer.entries, explorer.mode, view, length, condition, in_tar
+        )
 
     def _fates(self, view: PairsView) -> list[tuple[str, str, str]]:
         """Fates to choose from: name, what it is called, and the address."""

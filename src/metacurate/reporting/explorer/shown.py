@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metacurate.matching.spacing import Mode
-from metacurate.reporting.explorer.addresses import PairsView, PairView
+from metacurate.reporting.explorer.addresses import ImageView, PairsView, PairView
 from metacurate.reporting.explorer.entries import Entries, Entry
 from metacurate.reporting.explorer.fates import Pair
 from metacurate.reporting.explorer.marks import cut_segments, marks_within
@@ -49,7 +49,8 @@ class ShownPair:
         pair: itself. number: its place on the page, from 0.
         text: None where there is none. entries: that it matches, the rarest first.
         more_entries: how many others it matches. reason: a sentence.
-        link: of its url, where that is harmless. image: the same, where it may be loaded.
+        link: of its url, where that is harmless.
+        image: address of its image, where that may be loaded: the same, or of a tar here.
         shows_image: whether it was asked for.
         own: address of its own page. toggled: address of this page with its image, or without.
     """
@@ -91,22 +92,24 @@ def show_pair(
     view: PairsView | PairView,
     length: int,
     filter_text: str | None,
+    in_tar: bool = False,
 ) -> ShownPair:
     """Prepare a pair for a page.
 
     Args:
         pair: which. number: its place on the page. entries: of the set. mode: how spaced.
         view: the page. length: of the text, in characters.
-        filter_text: the pool's filter.
+        filter_text: the pool's filter. in_tar: whether its image lies in a tar here.
     """
     matched = sorted((entries[i] for i in pair.entry_ids), key=lambda one: (one.count, one.id))
     row = pair.row
     alone = isinstance(view, PairView)
     start = view.at if isinstance(view, PairView) else 0
     text = None if row.text is None else show_text(row.text, matched, mode, start, length)
-    image = image_of(row.id)
     asked = view.images == "all" or view.images == str(number)
     shelf = "kept" if row.drawn is not None else "pool"
+    stands = (shelf, row.place.file, row.place.row)
+    image = ImageView(*stands).address() if in_tar else image_of(row.id)
     listed = matched if alone else matched[:MOST_ENTRIES]
     toggled = "" if asked else "all" if alone else str(number)
     return ShownPair(
@@ -119,7 +122,7 @@ def show_pair(
         link_of(row.id),
         image,
         asked and image is not None,
-        PairView(shelf=shelf, file=row.place.file, row=row.place.row).address(),
+        PairView(*stands).address(),
         view.address(images=toggled),
     )
 
