@@ -24,7 +24,7 @@ from metacurate import cli
 ENTRIES = ["red", "fox", "red fox", "dog", "st. louis", "🌭"]
 TEXTS = ["a red fox", "a dog", "a red dog, a fox", "nothing here", "", "🌭", "red"]
 ROWS = 200
-CURATE = "curate pool -m m.txt -t 5 -o out"
+CURATE = "curate pool -m m.txt -t 5 -o out --no-report"
 
 
 class Done(NamedTuple):

@@ -25,7 +25,7 @@ def snapshot(folder: Path) -> dict[Path, bytes]:
 
 # ---- what can't be: one line on standard error, the right code, and nothing lost
 
-SAMPLE = "sample pool -m m.txt -t 5 -o out"
+SAMPLE = "sample pool -m m.txt -t 5 -o out --no-report"
 
 Setup = Callable[[], object]
 

@@ -30,7 +30,11 @@ def write_file(path: Path, texts: list[str], prefix: str = "") -> None:
 
 
 def start(*arguments: object, setup: Callable[[], None] | None = None) -> subprocess.Popen[str]:
-    """Start a command as a shell in the foreground does: Ctrl-C is not ignored."""
+    """Start a command as a shell in the foreground does: Ctrl-C is not ignored.
+
+    No report is written at the end, which would take some seconds.
+    """
+    more = ["--no-report"] if arguments[0] in ("curate", "sample") else []
 
     def prepare() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -38,7 +42,7 @@ def start(*arguments: object, setup: Callable[[], None] | None = None) -> subpro
             setup()
 
     return subprocess.Popen(
-        [sys.executable, "-m", "metacurate", *map(str, arguments)],
+        [sys.executable, "-m", "metacurate", *map(str, arguments), *more],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

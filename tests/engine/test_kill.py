@@ -77,7 +77,16 @@ def pools(folder: Path) -> Path:
 def curation(pools: Path, options: str) -> list[object]:
     """A command but for its output folder, which is to follow; options begin with the pool."""
     kind, *flags = options.split()
-    return ["curate", pools / kind, "-m", pools / "metadata.txt", "--json", *flags, "-o"]
+    return [
+        "curate",
+        pools / kind,
+        "-m",
+        pools / "metadata.txt",
+        "--json",
+        "--no-report",
+        *flags,
+        "-o",
+    ]
 
 
 def kill_at_random(
