@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT ?= build/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test lint bench docs screenshots clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -34,6 +34,9 @@ bench: $(VENV)/installed ## Measure against other packages: benchmarks/README.md
 
 docs: $(VENV)/installed ## Generate docs/cli.md, and the README's picture
 	$(BIN)/python docs/generate.py
+
+screenshots: $(VENV)/installed ## Picture the pages for the docs; needs a Chromium
+	$(BIN)/python docs/screenshots.py
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -73,8 +73,8 @@ def main() -> None:
         level=logging.WARNING, format="metacurate: %(message)s", handlers=[StandardError()]
     )
     logging.getLogger("metacurate").setLevel(logging.INFO)  # of libraries, warnings only
+    typed = COMMAND_LINE.set(shlex.join(["metacurate", *sys.argv[1:]]))
     try:
-        COMMAND_LINE.set(shlex.join(["metacurate", *sys.argv[1:]]))
         app()
     except MetacurateError as error:
         sys.stderr.write(f"metacurate: error: {printable(str(error))}\n")
@@ -92,6 +92,8 @@ def main() -> None:
         if end.code == INTERRUPTED:  # typer's own, on Ctrl-C
             _tell_interrupted()
         raise
+    finally:
+        COMMAND_LINE.reset(typed)
 
 
 def _tell_interrupted() -> None:
