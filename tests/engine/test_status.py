@@ -24,7 +24,15 @@ STAGE = {
     "stage", "units", "done", "failed", "work", "work_done", "measure", "per_second",
     "seconds_left", "errors", "jobs",
 }  # fmt: skip
-INFO = {"totals", "configuration", "digests", "versions", "files", "kept_for_resumption"}
+INFO = {
+    "totals",
+    "command_line",
+    "configuration",
+    "digests",
+    "versions",
+    "files",
+    "kept_for_resumption",
+}
 
 
 @pytest.fixture

@@ -25,7 +25,8 @@ def info(out: options.Folder, as_json: options.Json = False) -> None:
     print_summary(totals, f"{out}: made by metacurate {found['configuration']['command']}", False)
     if answers is not None:
         print_answers(found["totals"])
-    configuration = {k: v for k, v in found["configuration"].items() if v is not None}
+    asked = {**found["configuration"], "command_line": found.get("command_line")}
+    configuration = {k: v for k, v in asked.items() if v is not None}
     print_table("With", None, [(k.replace("_", " "), _listed(v)) for k, v in configuration.items()])
     kept = found["kept_for_resumption"]
     resumption = [(".metacurate/ (for resumption)", kept)] if kept else []

@@ -77,8 +77,8 @@ def read_info(out: str | Place) -> dict[str, Any]:
         out: its output folder.
 
     Returns:
-        JSON: `totals`, `configuration`, `digests`, `versions` from the manifest, and `files`:
-        the number and the bytes of what lies in each of its folders.
+        JSON: `totals`, `command_line`, `configuration`, `digests`, `versions` from the manifest,
+        and `files`: the number and the bytes of what lies in each of its folders.
 
     Raises:
         UsageError: when no finished run is there.
