@@ -4,22 +4,32 @@ import unicodedata
 
 SHOWN = 200  # characters of a text in a table
 MOST = 5_000  # characters behind a click; of a caption of megabytes, the rest is told by number
-REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+JOINERS = "\u200c\u200d"  # parts of emoji, and of words in Persian and in India
+FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"  # letters without ink
+
+
+def is_hidden(char: str) -> bool:
+    """Whether a character has no shape of its own, or changes the direction of others.
+
+    What reorders the letters around it would make a name read as another one.
+
+    Args:
+        char: one.
+    """
+    if char.isprintable() or char in JOINERS:
+        return char in FILLERS
+    return unicodedata.category(char) != "Zs"
 
 
 def visible(text: str) -> str:
     """A text in which controls, and what else leaves no mark, are written as code points.
-
-    What reorders the letters around it would make a name read as another one.
 
     Args:
         text: any; lone surrogates may be in it.
     """
     if text.isprintable() and text.isascii():
         return text
-    return "".join(
-        char if _leaves_a_mark(char) else f"\u27e8U+{ord(char):04X}\u27e9" for char in text
-    )
+    return "".join(f"\u27e8U+{ord(char):04X}\u27e9" if is_hidden(char) else char for char in text)
 
 
 def shorten(text: str, limit: int = SHOWN) -> str:
@@ -39,11 +49,3 @@ def cut(text: str, limit: int = MOST) -> str:
     """
     left = len(text) - limit
     return f"{text[:limit]} \u2026 and {left:,} more characters" if left > 0 else text
-
-
-def _leaves_a_mark(char: str) -> bool:
-    """Marks that join the letter before, spaces, and joiners within emoji stay."""
-    if char in REORDERING:
-        return False
-    kind = unicodedata.category(char)
-    return kind == "Zs" or char == "\u200d" or kind[0] not in "CZ"

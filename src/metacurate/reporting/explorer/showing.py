@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from metacurate.reporting.explorer.marks import Segment
+from metacurate.reporting.visible import is_hidden
 
-JOINERS = "\u200c\u200d"  # parts of emoji, and of words in Persian and in India
-FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"  # letters without ink
-HIDDEN = frozenset({"Cc", "Cf", "Zl", "Zp"})
 SHORT = {"\n": "\u21b5", "\t": "\u21e5", "\r": "\u240d"}
 _HOST = re.compile(
     r"[a-z][a-z0-9+.-]*://(?:[^/?#@]*@)*(\[[^\]/?#]*\]|[^/?#:]*)", re.ASCII | re.IGNORECASE
@@ -40,13 +38,6 @@ class Stretch:
     entry_ids: tuple[int, ...]
 
 
-def is_hidden(char: str) -> bool:
-    """Whether a character has no shape of its own, or changes the direction of others."""
-    if char in JOINERS:
-        return False
-    return unicodedata.category(char) in HIDDEN or char in FILLERS
-
-
 def show(text: str) -> Iterator[Piece]:
     """Cut a text into pieces that can be shown.
 
@@ -55,9 +46,7 @@ def show(text: str) -> Iterator[Piece]:
     """
     start = 0
     for i, char in enumerate(text):
-        if not char.isprintable() or char in FILLERS:
-            if not is_hidden(char):
-                continue
+        if is_hidden(char):
             if i > start:
                 yield Piece(text[start:i])
             start = i + 1
