@@ -11,9 +11,10 @@ import numpy as np
 from metacurate.curation.balance import DEFAULT_TAIL_SHARE, Balance, check_threshold, threshold_of
 from metacurate.curation.count import Counts
 from metacurate.curation.croissant import CROISSANT_FILE, curated_schema, make_croissant
-from metacurate.curation.datacard import make_datacard, make_readme
+from metacurate.curation.datacard import make_datacard
 from metacurate.curation.job import Job, KnownCounts, PoolOptions, read_counts
 from metacurate.curation.plan import check_budget
+from metacurate.curation.readme import make_readme
 from metacurate.curation.stages import SampleStage, Values, total_sampled
 from metacurate.curation.uids import check_uids, write_uids
 from metacurate.engine.storage import make_folder, remove, write_json, write_text

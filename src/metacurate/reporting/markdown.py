@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from metacurate.curation.datacard import escape_markdown
+from metacurate.curation.readme import escape_markdown
 from metacurate.reporting.figures import FATES
 from metacurate.reporting.visible import shorten
 

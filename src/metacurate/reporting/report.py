@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeAlias, get_args
 
-from metacurate.curation.datacard import make_readme
+from metacurate.curation.readme import make_readme
 from metacurate.engine.storage import write_atomically, write_json, write_text
 from metacurate.engine.stores import Place, place_of
 from metacurate.errors import MetacurateError, UsageError
