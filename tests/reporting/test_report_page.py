@@ -307,7 +307,7 @@ def test_hostile_texts_are_texts(browser: Browser, hostile: Path) -> None:
         for kind in ("data", "long"):  # the tables of data have long texts of their own
             for summary in page.locator(f"details.{kind} > summary").all():
                 summary.click()
-            page.wait_for_function("!document.querySelector('details.data:not(:has(table))')")
+            page.wait_for_function("() => !document.querySelector('details.data:not(:has(table))')")
         check(hostile, heard)
         shown = page.locator("body").inner_text()
         for text in HOSTILE:

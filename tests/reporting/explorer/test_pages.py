@@ -126,23 +126,28 @@ def test_by_keys_alone(opened: tuple[Any, Heard], served: Served) -> None:
     keys.press("j")
     keys.press("Enter")
     page.locator("h1", has_text="fox").wait_for()
+    page.wait_for_load_state()
     first = page.locator(".caption").first.inner_text()
     keys.press("n")
     page.locator("nav.pages a[rel=prev]").wait_for()
+    page.wait_for_load_state()  # keys do nothing before the script is there
     second = page.locator(".caption").first.inner_text()
     assert second != first
     keys.press("n")
     page.wait_for_function(
         "text => document.querySelector('.caption').innerText !== text", arg=second
     )
+    page.wait_for_load_state()
     keys.press("p")
     page.wait_for_function(
         "text => document.querySelector('.caption').innerText === text", arg=second
     )
+    page.wait_for_load_state()
     keys.press("p")
     page.wait_for_function(
         "text => document.querySelector('.caption').innerText === text", arg=first
     )
+    page.wait_for_load_state()
     keys.press("j")
     keys.press("j")
     keys.press("k")

@@ -76,7 +76,7 @@ def test_the_images_of_pairs(served: Served, browser: Browser) -> None:
             found = page.locator("img.picture")
             assert found.count() > 0
             page.wait_for_function(
-                "[...document.querySelectorAll('img.picture')].every(one => one.complete)"
+                "() => [...document.querySelectorAll('img.picture')].every(one => one.complete)"
             )
             loaded = page.evaluate(
                 "[...document.querySelectorAll('img.picture')].map(one => one.naturalWidth)"
