@@ -142,6 +142,7 @@ class Store:
         failures: list[Exception] = []
         try:
             with duckdb.connect(":memory:", config=config) as connection:
+                connection.execute("SET enable_progress_bar = false")  # it goes to standard output
                 yield _Session(connection, failures)
         except duckdb.Error as error:
             if failures:  # of what was read, not of the database

@@ -80,6 +80,7 @@ def count_hosts(found: CuratedSet, top: int = TOP) -> dict[str, Any] | None:
             tempfile.TemporaryDirectory(prefix="metacurate-") as folder,
             duckdb.connect(":memory:", config={**SETTINGS, "temp_directory": folder}) as connection,
         ):
+            connection.execute("SET enable_progress_bar = false")  # it goes to standard output
             connection.execute("CREATE TABLE hosts (host VARCHAR, pairs BIGINT)")
             for table in found.tables:
                 _count_table(connection, table, column)
