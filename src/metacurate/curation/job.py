@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from metacurate.curation.balance import Balance
 from metacurate.curation.count import Counts
@@ -17,7 +16,7 @@ from metacurate.curation.stages import CountStage, Sampling, Tally, Values
 from metacurate.engine.manifest import read_manifest
 from metacurate.engine.progress import Progress
 from metacurate.engine.run import Outcome
-from metacurate.engine.storage import is_file, read_bytes, write_parquet
+from metacurate.engine.storage import is_file, read_bytes, table_of, write_parquet
 from metacurate.engine.stores import Place, place_of
 from metacurate.engine.work import Engine
 from metacurate.engine.workspace import OnError, Workspace, open_workspace
@@ -310,9 +309,9 @@ def read_counts(path: str | Place) -> Counts:
         place = place / COUNTS_FILE
     if not is_file(place):
         raise UsageError(f"{path}: no such file of counts, nor a folder that holds one")
-    content = pa.BufferReader(read_bytes(place))
+    content = read_bytes(place)
     try:
-        return Counts.from_table(pq.read_table(content))
+        return Counts.from_table(table_of(content))
     except (pa.ArrowException, OSError, MetacurateError) as error:
         raise InputError(str(place), f"can't be read: {first_line(error)}") from error
 

@@ -12,9 +12,8 @@ from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from metacurate.engine.storage import is_file, read_bytes, write_parquet, write_text
+from metacurate.engine.storage import is_file, read_bytes, table_of, write_parquet, write_text
 from metacurate.engine.stores import place_of
 from metacurate.errors import InputError, UsageError, first_line
 from metacurate.schema import METADATA, is_text
@@ -97,7 +96,7 @@ class Metadata:
             )
         try:
             if suffix == ".parquet":
-                table = pq.read_table(pa.BufferReader(content))
+                table = table_of(content)
             elif suffix == ".json":
                 entries = json.loads(content)
                 if not isinstance(entries, list) or not all(isinstance(e, str) for e in entries):

@@ -8,12 +8,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from metacurate.curation.balance import Balance
 from metacurate.curation.count import Counts
 from metacurate.engine.manifest import read_manifest
-from metacurate.engine.storage import is_file, list_folder, read_bytes
+from metacurate.engine.storage import is_file, list_folder, read_bytes, table_of
 from metacurate.engine.stores import Place, place_of
 from metacurate.errors import InputError, MetacurateError, UsageError, first_line
 from metacurate.metadata.metadata import Metadata
@@ -66,7 +65,7 @@ class CuratedSet:
         command = manifest["configuration"].get("command")
         if command not in ("curate", "sample"):
             raise UsageError(f"{out} holds no curated set, but what metacurate {command} made")
-        table = _read(folder, COUNTS_FILE, lambda content: pq.read_table(pa.BufferReader(content)))
+        table = _read(folder, COUNTS_FILE, table_of)
         card = _read(folder, DATACARD_FILE, json.loads)
         if KEPT.name not in table.column_names or "census" not in card:
             raise UsageError(
@@ -101,6 +100,12 @@ class CuratedSet:
     def round(self) -> int:
         """Of its draws."""
         return int(self.card["round"])
+
+    @property
+    def unseen_entries(self) -> int | None:
+        """Entries that match here and have no count; None but where counts are of another pool."""
+        unseen: int | None = self.manifest["totals"].get("unseen_entries")
+        return unseen
 
     @cached_property
     def balance(self) -> Balance:

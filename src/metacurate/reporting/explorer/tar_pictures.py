@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from metacurate.engine.storage import read_bytes
+from metacurate.engine.storage import read_bytes, table_of
 from metacurate.engine.workspace import SHARDS_FILE
 from metacurate.errors import InputError, first_line
 from metacurate.pool.tables import TAR_ID, PoolFile
@@ -69,8 +68,7 @@ class TarPictures:
         """The input of each file of kept pairs, by its name."""
         place = self._curated.folder / SHARDS_FILE
         try:
-            content = pa.BufferReader(read_bytes(place))
-            table = pq.read_table(content, columns=["output", "input"])
+            table = table_of(read_bytes(place), ["output", "input"])
         except (pa.ArrowException, OSError) as error:
             raise InputError(str(place), f"can't be read: {first_line(error)}") from error
         pairs = zip(table["output"].to_pylist(), table["input"].to_pylist(), strict=True)
