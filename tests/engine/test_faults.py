@@ -22,7 +22,7 @@ from .attempts import Attempts, attempts, furthest_stage, is_there, result
 from .runs import CONCEPTS, captions, contents, start, totals
 
 FILES, ROWS = 12, 10_000
-FLAGS = ("--threshold", 1_000, "--workers", 1, "--json")
+FLAGS = ("--threshold", 1_000, "--workers", 1, "--json", "--no-report")
 
 
 def write_pool(folder: Path, kind: str, files: int = FILES, rows: int = ROWS) -> Path:
