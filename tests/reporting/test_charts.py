@@ -5,16 +5,25 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+import vl_convert
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import metacurate as mc
 from metacurate.reporting.charts import make_plots
 from metacurate.reporting.plot import LABEL, Plot, labels_of, log_axis
 from metacurate.reporting.report import Report
 from metacurate.reporting.visible import FILLERS, JOINERS, cut, shorten, visible
 
-from .report_sets import make_discarded_set, make_hostile_set, make_small_set, make_unmatched_set
+from .report_sets import (
+    make_discarded_set,
+    make_hostile_set,
+    make_set,
+    make_small_set,
+    make_unmatched_set,
+)
 
 PNG = b"\x89PNG\r\n\x1a\n"
 ALWAYS = [
@@ -77,6 +86,15 @@ def test_odd_sets_can_be_drawn(make: Any, tmp_path: Path) -> None:
     report = Report(str(make(tmp_path)))
     for name in ("balance", "most_matched"):
         assert report.picture(name).startswith(PNG)
+
+
+def test_axes_of_pairs_have_whole_numbers(tmp_path: Path) -> None:
+    pool = pa.table({"url": ["https://e.org/1"], "text": ["some words"]})
+    report = Report(str(make_set(tmp_path, pool, mc.Metadata.from_entries(["some"]))))
+    for name in ("flow", "sources", "matches_per_text"):
+        drawn = vl_convert.vegalite_to_svg(report.charts[name].to_dict())
+        assert ">1</text>" in drawn
+        assert ">0.5</text>" not in drawn
 
 
 @given(st.lists(st.text(max_size=40), max_size=30))

@@ -111,6 +111,13 @@ def test_sorting_by_keyboard(page: Path, browser: Browser) -> None:
         assert heard.errors == []
 
 
+def test_without_scripts_nothing_seems_to_sort(page: Path, browser: Browser) -> None:
+    with browser.page(java_script_enabled=False) as (tab, _):
+        tab.goto(page.as_uri())
+        assert tab.locator("table.sortable").first.is_visible()
+        assert tab.get_by_role("button").count() == 0
+
+
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_any_window(page: Path, browser: Browser, size: Any, scheme: str) -> None:

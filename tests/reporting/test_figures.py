@@ -20,9 +20,11 @@ from metacurate.curation.census import threshold_grid
 from metacurate.curation.curate import plan, sample
 from metacurate.engine.stores import place_of
 from metacurate.errors import InputError, UsageError
+from metacurate.reporting.compare import compare
 from metacurate.reporting.curated_set import CuratedSet
 from metacurate.reporting.domains import count_hosts, url_column
 from metacurate.reporting.figures import before_after, cumulative, head, make_figures, slider
+from metacurate.reporting.report import Report
 
 from ..curation.pools import ENTRIES, read_curated
 from .report_sets import (
@@ -306,6 +308,22 @@ def test_a_broken_table_is_named(tmp_path: Path) -> None:
     assert str(table) in str(error.value)
 
 
+def test_a_table_that_is_gone_is_missed(tmp_path: Path) -> None:
+    out = make_small_set(tmp_path)
+    found = CuratedSet.read(str(out))
+    (table,) = (out / "curated").iterdir()
+    pairs = pq.read_table(table)
+    pq.write_table(pairs[1:], table)
+    less = f"holds {len(pairs) - 1:,} pairs, but {len(pairs):,} were kept"
+    with pytest.raises(InputError, match=less):
+        make_figures(found)
+    with pytest.raises(InputError, match=less):
+        compare([str(out), str(make_small_set(tmp_path / "other"))])
+    table.unlink()
+    with pytest.raises(InputError, match="holds 0 pairs"):
+        make_figures(CuratedSet.read(str(out)))
+
+
 def test_a_store(tmp_path: Path, out: Path, figures: dict[str, Any]) -> None:
     """What lies elsewhere makes the same figures."""
     store = place_of(f"memory://report{abs(hash(str(tmp_path)))}/out")
@@ -331,7 +349,17 @@ def test_counts_of_another_pool(out: Path, found: CuratedSet, tmp_path: Path) ->
     assert told["kept"][-1] == len(texts)
     unseen = sum(one["entries"] for one in figures["before_after"] if not one["count_high"])
     kept = CuratedSet.read(str(tmp_path / "out"))
-    assert unseen == int(((kept.counts.values == 0) & (kept.kept > 0)).sum()) > 100
+    assert (
+        unseen
+        == figures["unseen_entries"]
+        == int(((kept.counts.values == 0) & (kept.kept > 0)).sum())
+        > 100
+    )
+    report = Report(str(tmp_path / "out"))
+    said = "counts of the entries are those of another pool"
+    assert said in report.markdown
+    assert said in report.html
+    assert said not in Report(str(out)).html
 
 
 def test_one_caption_of_each_image(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def _flow(figures: dict[str, Any]) -> Plot:
             alt.Tooltip("step:N"),
             alt.Tooltip("fate:N"),
             alt.Tooltip("pairs:Q", format=","),
-            alt.Tooltip("share:Q", format=".2%", title="share of the pool"),
+            alt.Tooltip("share:Q", format=".2%", title="share of rows read"),
         ],
     )
     labels = (
@@ -143,7 +143,7 @@ def _flow(figures: dict[str, Any]) -> Plot:
         "away. "
         + ", ".join(f"{names[name]}: {number:,}" for name, number in told["fates"].items())
         + ".",
-        {"step": "step", "fate": "fate", "pairs": "pairs", "share": "share of the pool"},
+        {"step": "step", "fate": "fate", "pairs": "pairs", "share": "share of rows read"},
         rows,
         (bars + labels).properties(width=WIDTH, height=150),
     )

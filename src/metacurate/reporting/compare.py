@@ -54,6 +54,9 @@ def compare(
     pairs = [KeptPairs.of(found) for found in sets]
     settings = [settings_of(found) for found in sets]
     entries = [Entries.of(found) for found in sets]
+    overlap = find_overlap(pairs, memory)
+    for found, rows in zip(sets, overlap.rows, strict=True):
+        found.check_pairs(rows)
     return {
         "sets": [
             {
@@ -69,7 +72,7 @@ def compare(
         ],
         "overlap": {
             "identities": [one.id_column for one in pairs],
-            **find_overlap(pairs, memory).to_json(),
+            **overlap.to_json(),
         },
         "entries": [
             {"from": 0, "to": place, **compare_entries(entries[0], other, top)}

@@ -120,10 +120,31 @@ class CuratedSet:
 
     @cached_property
     def tables(self) -> list[str]:
-        """Paths or URIs of the Parquet files of the kept pairs, sorted; none where none is kept."""
+        """Paths or URIs of the Parquet files of the kept pairs, sorted; none where none is kept.
+
+        Raises:
+            InputError: when there is none though pairs were kept.
+        """
         folder = self.folder / CURATED_FOLDER
         names = sorted(name for name in list_folder(folder) if name.endswith(".parquet"))
+        if not names:
+            self.check_pairs(0)
         return [str(folder / name) for name in names]
+
+    def check_pairs(self, found: int) -> None:
+        """Refuse tables that hold other pairs than the run left: some are gone, or were added.
+
+        Args:
+            found: number of their rows.
+
+        Raises:
+            InputError: when it is not that of the kept pairs.
+        """
+        if found != self.card["kept"]:
+            raise InputError(
+                str(self.folder / CURATED_FOLDER),
+                f"holds {found:,} pairs, but {self.card['kept']:,} were kept",
+            )
 
     @cached_property
     def pool(self) -> Pool:

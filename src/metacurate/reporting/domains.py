@@ -84,10 +84,13 @@ def count_hosts(found: CuratedSet, top: int = TOP) -> dict[str, Any] | None:
             connection.execute("CREATE TABLE hosts (host VARCHAR, pairs BIGINT)")
             for table in found.tables:
                 _count_table(connection, table, column)
-            return _answer(connection, top)
+            answer = _answer(connection, top)
     except duckdb.Error as error:
         reason = f"hosts can't be counted: {first_line(error)}"
         raise MetacurateError(f"{found.folder}: {reason}") from error
+    if answer is not None:
+        found.check_pairs(answer["pairs"])
+    return answer
 
 
 def _count_table(connection: Any, table: str, column: str) -> None:

@@ -53,6 +53,7 @@ def make_figures(found: CuratedSet, thresholds: Sequence[float] = ()) -> dict[st
     return {
         "format": FORMAT,
         "threshold": own,
+        "unseen_entries": found.unseen_entries,
         "flow": flow(card),
         "slider": slider(card, values),
         "cumulative": cumulative(values, found.kept, sorted({*asked, own})),

@@ -24,6 +24,7 @@ def make_markdown(figures: dict[str, Any]) -> str:
         f"# {flow['fates']['kept']:,} balanced image-text pairs",
         f"Drawn from {flow['read']:,} pairs at threshold {_number(figures['threshold'])}, seed "
         f"{run['seed']}, round {run['round']}.",
+        *_foreign(figures["unseen_entries"]),
         "## From the pool to the set",
         _table(
             ("pairs", "number", "share"),
@@ -132,6 +133,15 @@ def make_markdown(figures: dict[str, Any]) -> str:
         ),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _foreign(unseen: int | None) -> list[str]:
+    if unseen is None:
+        return []
+    return [
+        "The counts of the entries are those of another pool: matches before are those there. "
+        f"Entries that match here and have no count there: {unseen:,}; all of their pairs are kept."
+    ]
 
 
 def _values(name: str, told: dict[str, Any] | None) -> list[str]:

@@ -21,6 +21,8 @@ LABEL = 28  # characters of a name at an axis
 TICKS = "datum.value < 0.7 ? '0' : format(datum.value, '~s')"
 WHOLE = "datum.value < 1 ? format(datum.value, '~g') : format(datum.value, '~s')"
 
+WHOLE_ONLY = "datum.value % 1 ? '' : format(datum.value, '~s')"  # halves come despite tickMinStep
+
 
 @dataclass(frozen=True)
 class Plot:
@@ -67,7 +69,7 @@ def whole_axis(ticks: int) -> Any:
     Args:
         ticks: about how many.
     """
-    return alt.Axis(labelExpr=WHOLE, tickCount=ticks, tickMinStep=1)
+    return alt.Axis(labelExpr=WHOLE_ONLY, tickCount=ticks, tickMinStep=1)
 
 
 def log_axis(lowest: float, highest: float) -> Any:

@@ -27,6 +27,11 @@ const sortBy = (table, heading) => {
   body.append(...rows);
 };
 
-for (const button of document.querySelectorAll("table.sortable .sort")) {
+for (const heading of document.querySelectorAll("table.sortable span.sort")) {
+  const button = document.createElement("button"); // without scripts, it would do nothing
+  button.type = "button";
+  button.className = "sort";
+  button.textContent = heading.textContent;
+  heading.replaceWith(button);
   button.addEventListener("click", () => sortBy(button.closest("table"), button.closest("th")));
 }

@@ -1,10 +1,10 @@
 "use strict";
 (() => {
   document.getElementById("no-scripts").remove();
+  for (const id of ["chooser", "legend-of-chosen"]) document.getElementById(id).hidden = false;
   const { plots, unmatched } = JSON.parse(document.getElementById("data").textContent);
   const byName = Object.fromEntries(plots.map((plot) => [plot.name, plot]));
   const views = {};
-  const LONG = 200; // characters of a text that are shown at once
   const NARROW = 500; // pixels
 
   // Colours of texts and lines follow the page's, in the dark and on paper too.
@@ -38,21 +38,6 @@
   const recordsOf = (plot) =>
     plot.rows.map((row) => Object.fromEntries(plot.fields.map((field, i) => [field, row[i]])));
 
-  // Controls, and what else leaves no mark or reorders its neighbours, as code points.
-  const visible = (text) =>
-    text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (char) =>
-      char === "\u200d"
-        ? char
-        : `\u27e8U+${char.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}\u27e9`,
-    );
-
-  const element = (name, attributes = {}, ...children) => {
-    const made = document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    made.append(...children);
-    return made;
-  };
-
   const number = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 6 });
   const whole = new Intl.NumberFormat("en-US");
   const percent = new Intl.NumberFormat("en-US", {
@@ -61,15 +46,6 @@
     maximumFractionDigits: 2,
   });
   const shown = (value) => (Number.isInteger(value) ? whole : number).format(value);
-
-  const cell = (value) => {
-    if (typeof value === "number") return element("td", { class: "number" }, shown(value));
-    const text = value ?? "";
-    if (text.length <= LONG) return element("td", {}, element("bdi", {}, visible(text)));
-    const summary = element("summary", {}, element("bdi", {}, `${visible(text.slice(0, LONG))}\u2026`));
-    const whole = element("bdi", {}, visible(text));
-    return element("td", {}, element("details", { class: "long" }, summary, whole));
-  };
 
   // A spreadsheet would take a text that begins so for a formula, and run it.
   const guarded = (value) =>
@@ -80,36 +56,23 @@
     const lines = [plot.headings, ...plot.rows.map((row) => row.slice(0, plot.headings.length))];
     const content = lines.map((line) => line.map(quoted).join(",")).join("\r\n");
     const address = URL.createObjectURL(new Blob([content], { type: "text/csv;charset=utf-8" }));
-    const link = element("a", { href: address, download: `${plot.name}.csv` });
+    const link = document.createElement("a");
+    link.href = address;
+    link.download = `${plot.name}.csv`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(address), 10_000);
   };
 
-  const fill = (details, plot) => {
-    const button = element("button", { type: "button" }, "Download as CSV");
+  const offerDownload = (plot) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "Download as CSV";
     button.addEventListener("click", () => download(plot));
-    const numeric = (i) => plot.rows.some((row) => typeof row[i] === "number");
-    const heads = plot.headings.map((heading, i) =>
-      element("th", { scope: "col", class: numeric(i) ? "number" : "text" }, heading),
-    );
-    const rows = plot.rows.map((row) =>
-      element("tr", {}, ...row.slice(0, plot.headings.length).map(cell)),
-    );
-    const table = element(
-      "table",
-      {},
-      element("thead", {}, element("tr", {}, ...heads)),
-      element("tbody", {}, ...rows),
-    );
-    const region = { class: "scroll", tabindex: "0", role: "region", "aria-label": "Data of this plot" };
-    details.append(button, element("div", region, table));
+    document.querySelector(`#plot-${plot.name} details.data > summary`).after(button);
   };
 
   const draw = async (plot) => {
-    const figure = document.getElementById(`plot-${plot.name}`);
-    const details = figure.querySelector("details.data");
-    const place = figure.querySelector(".plot");
-    details.addEventListener("toggle", () => fill(details, plot), { once: true });
+    const place = document.querySelector(`#plot-${plot.name} .plot`);
     const specification = { ...plot.specification, datasets: { [plot.name]: recordsOf(plot) } };
     const { view } = await vegaEmbed(place, specification, {
       actions: false,
@@ -177,6 +140,7 @@
       throw error; // the console tells where it came from
     });
 
+  plots.forEach(offerDownload);
   Promise.all(plots.map(drawOrTell))
     .then(() => choose(Number(slider.value)))
     .then(() => document.body.setAttribute("data-drawn", String(plots.length)));
