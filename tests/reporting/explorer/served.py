@@ -16,6 +16,7 @@ import uvicorn
 
 from metacurate.reporting.curated_set import CuratedSet
 from metacurate.reporting.explorer.app import make_app
+from metacurate.reporting.explorer.connections import configure
 
 PAIR = re.compile(r'class="pair" data-file="(\d+)" data-row="(\d+)" data-fate="(\w+)"')
 NEXT = re.compile(r'rel="next" href="([^"]+)"')
@@ -85,10 +86,7 @@ def serve(out: str | Path) -> Iterator[Served]:
         listening.listen()
         port = listening.getsockname()[1]
         app = make_app(CuratedSet.read(str(out)), port)
-        config = uvicorn.Config(
-            app, http="h11", ws="none", lifespan="off", log_level="warning", access_log=False
-        )
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(configure(app))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

@@ -19,6 +19,8 @@ from ...curation.pools import ENTRIES
 from .pools import SEED, WHERE, Row, T, curate, fates_of
 from .served import PAIR, Served, serve
 
+VALUE = re.compile(r'<dt><bdi class="text">(.*?)</bdi></dt><dd><bdi class="text">(.*?)</bdi>')
+
 CASES = {
     "parquet": ("parquet", "paper", "all", None),
     "one caption, filtered": ("parquet", "spaced", "one", WHERE),
@@ -188,10 +190,16 @@ def test_a_pool_that_is_gone_or_changed(tmp_path: Path) -> None:
     pq.write_table(pq.read_table(path).slice(0, 100), path)
     with serve(out) as served:
         assert "not what they were" in served.page("/pairs", fate="all")
-        path.write_bytes(b"PAR1")  # while it is looked at
+        changed = pq.read_table(path)
+        pq.write_table(changed.append_column("more", changed["text"]), path)  # while it is read
         text = served.page("/pairs", fate="all", file=1)
-        assert "part-1.parquet: can&#39;t be read" in text
-        assert PAIR.findall(text)[0][0] == "2"  # the others are
+        assert "part-1.parquet: it changed while it was read" in text
+        assert PAIR.findall(text)[0][0] == "2"  # the others are shown
+        response, text = served.ask("/pair?file=1&row=3")
+        assert response.status == 500
+        assert "part-1.parquet: it changed while it was read" in text
+        path.unlink()
+        assert "part-1.parquet: it went away" in served.page("/pairs", fate="all", file=1)
     for file in (tmp_path / "pool").iterdir():
         file.unlink()
     with serve(out) as served:
@@ -231,6 +239,50 @@ def test_odd_columns(tmp_path: Path) -> None:
         text = served.page("/pair", row=1)
         assert re.search(r'<p class="url"><bdi class="text">b</bdi>', text)
         assert "te&#34;xt" in text
+
+
+def test_files_whose_names_are_patterns_of_others(tmp_path: Path) -> None:
+    names = ["a*.parquet", "a1.parquet", "a?.parquet", "a[1].parquet"]
+    (tmp_path / "pool").mkdir()
+    for name in names:
+        table = pa.table({"url": [name, f"{name} 2"], "text": ["w0", "w2"]})
+        pq.write_table(table, tmp_path / "pool" / name)
+    out = tmp_path / "out"
+    metadata = mc.Metadata.from_entries(ENTRIES)
+    mc.curate(tmp_path / "pool", metadata, threshold=1e9, out=out)
+    with serve(out) as served:
+        for fate in ("all", "kept"):
+            wanted = [(file, row, "kept") for file in range(len(names)) for row in range(2)]
+            assert served.all_pairs(fate=fate) == wanted
+        for file, name in enumerate(sorted(names)):
+            text = served.page("/pair", file=file, row=1)
+            assert f'<p class="url"><bdi class="text">{name} 2</bdi>' in text
+
+
+def test_values_that_python_does_not_have(tmp_path: Path) -> None:
+    columns = {
+        "url": ["a"],
+        "text": ["w0"],
+        "zoned": pa.array([0], pa.timestamp("us", "UTC")),
+        "late": pa.array([2**60], pa.timestamp("us")),
+        "bytes": pa.array([b"\xff<b>"]),
+        "nested": pa.array([[{"at": 0, "no": None}]]),
+        "none": pa.nulls(1),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "pool.parquet")
+    out = tmp_path / "out"
+    metadata = mc.Metadata.from_entries(ENTRIES)
+    mc.curate(tmp_path / "pool.parquet", metadata, threshold=1e9, out=out)
+    with serve(out) as served:
+        for shelf in ("pool", "kept"):
+            text = html.unescape(served.page("/pair", shelf=shelf))
+            assert "can't be read" not in text
+            told = dict(VALUE.findall(text))
+            assert re.match(r"(1969-12-31|1970-01-01) .*[+-]\d\d", told["zoned"])
+            assert told["late"].startswith("38504-")
+            assert told["bytes"] == r"\xFF<b>"
+            assert told["nested"] == "[{'at': 0, 'no': NULL}]"
+            assert told["none"] == "\u2013"
 
 
 def test_nothing_is_kept(tmp_path: Path) -> None:

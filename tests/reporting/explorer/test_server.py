@@ -7,13 +7,15 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
 import metacurate as mc
+from metacurate.errors import MetacurateError
+from metacurate.reporting.explorer.server import _listen
 
 from ...cli.calls import execute, start
 
@@ -77,6 +79,12 @@ def test_the_port_is_in_use(animals: Path) -> None:
     assert done.err.strip().count("\n") == 0
     assert f"port {port} can't be used" in done.err
     assert "--port" in done.err
+
+
+def test_two_that_start_at_once_on_a_port() -> None:
+    first = _listen(0)  # it reads its set, and answers nothing yet
+    with closing(first), pytest.raises(MetacurateError, match="give another with --port"):
+        _listen(first.getsockname()[1])
 
 
 @pytest.mark.parametrize(

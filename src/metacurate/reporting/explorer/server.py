@@ -7,13 +7,10 @@ from typing import Any
 
 from metacurate.errors import MetacurateError, UsageError
 from metacurate.reporting.curated_set import CuratedSet
-from metacurate.reporting.explorer.guard import App
 
 HOST = "127.0.0.1"
 PORT = 8765
 MAX_PORT = 65_535
-CONNECTIONS = 64
-PATIENCE = 1  # second, for what is being answered when it is to end
 
 
 def serve(out: str, port: int, started: Callable[[str], object]) -> None:
@@ -34,6 +31,7 @@ def serve(out: str, port: int, started: Callable[[str], object]) -> None:
         import uvicorn
 
         from metacurate.reporting.explorer.app import make_app
+        from metacurate.reporting.explorer.connections import configure
     except ImportError as error:
         raise MetacurateError(
             'the explorer needs packages of its own: pip install "metacurate[report]"'
@@ -41,20 +39,16 @@ def serve(out: str, port: int, started: Callable[[str], object]) -> None:
     with closing(_listen(port)) as listening:
         port = listening.getsockname()[1]
         app = make_app(CuratedSet.read(out), port)
-        _run(uvicorn, app, listening, lambda: started(f"http://{HOST}:{port}/"))
+        config = configure(app)
+        _run(uvicorn.Server, config, listening, lambda: started(f"http://{HOST}:{port}/"))
 
 
-def _run(uvicorn: Any, app: App, listening: socket.socket, started: Callable[[], object]) -> None:
-    class Server(uvicorn.Server):  # type: ignore[misc]
+def _run(kind: Any, config: Any, listening: socket.socket, started: Callable[[], object]) -> None:
+    class Server(kind):  # type: ignore[misc]
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             started()  # by now Ctrl-C is listened for, too
 
-    config = uvicorn.Config(
-        app, http="h11", ws="none", lifespan="off", log_level="warning", access_log=False,
-        server_header=False, limit_concurrency=CONNECTIONS, proxy_headers=False,
-        timeout_graceful_shutdown=PATIENCE,
-    )  # fmt: skip
     try:
         Server(config).run(sockets=[listening])
     except KeyboardInterrupt:  # how it is meant to be ended
@@ -67,6 +61,7 @@ def _listen(port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((HOST, port))
+        listening.listen()  # from now on no other explorer can take the port
     except OSError as error:
         listening.close()
         raise MetacurateError(

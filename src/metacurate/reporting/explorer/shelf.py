@@ -14,6 +14,7 @@ from metacurate.curation.census import VALUED
 from metacurate.engine.stores import answering
 from metacurate.errors import InputError, first_line
 from metacurate.pool.blocks import conform
+from metacurate.pool.files import refuse_changed
 from metacurate.pool.reader import POSITION, without_views
 from metacurate.pool.tables import Pool, PoolFile, column_type, open_parquet
 from metacurate.reporting.explorer.plain_rows import PlainRow, read_plainly
@@ -131,6 +132,13 @@ class Shelf:
             raise InputError(file.path, f"a column {ROW} of its own hides where its rows stand")
         return file
 
+    def _unchanged(self, number: int) -> PoolFile:
+        """A file that is what it was when the shelf was opened; an InputError where it is not."""
+        file = self.file(number)
+        if file.table == file.path:  # of others, copies are read
+            refuse_changed(file.path, file.file.identity)
+        return file
+
     def find(
         self, start: Place, stop: int, condition: Condition, most: int, patience: Patience
     ) -> list[Found]:
@@ -147,7 +155,7 @@ class Shelf:
         Raises:
             InputError: when the file can't be read. TooSlowError: when time is over.
         """
-        file = self.file(start.file)
+        file = self._unchanged(start.file)
         if any(not _has_texts(file.schema, name) for name in condition.values):
             return []
         valued = [name for name in self.valued if _has_texts(file.schema, name)]
@@ -206,8 +214,8 @@ class Shelf:
             for row in found
         ]
 
-    def whole_row(self, place: Place, patience: Patience) -> dict[str, Any]:
-        """All columns of a row, by name.
+    def whole_row(self, place: Place, patience: Patience) -> dict[str, str | None]:
+        """All columns of a row, by name, as texts: Python has no value for some that Parquet has.
 
         Args:
             place: where it stands. patience: breaks it off.
@@ -215,8 +223,11 @@ class Shelf:
         Raises:
             InputError, TooSlowError: as for `find`.
         """
-        file = self.file(place.file)
-        query = f"SELECT * FROM read_parquet(?, hive_partitioning = false) WHERE {ROW} = ?"  # noqa: S608
+        file = self._unchanged(place.file)
+        query = (
+            "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM read_parquet(?, hive_partitioning = false) "  # noqa: S608
+            f"WHERE {ROW} = ?"
+        )
         rows = self._tables.ask(file.table, query, [place.row], patience)
         assert file.schema is not None
         return dict(zip(file.schema.names, rows[0], strict=True)) if rows else {}
@@ -245,7 +256,7 @@ class Shelf:
         return result
 
     def _read_passing(self, number: int, group: int) -> npt.NDArray[np.bool_]:
-        file = self.file(number)
+        file = self._unchanged(number)
         names = self.pool.selection_columns(file)
         try:
             with answering(file.table):

@@ -1,6 +1,7 @@
 """DuckDB over Parquet files: no import, no other file, and no query longer than someone waits."""
 
 import os
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -89,7 +90,8 @@ class Tables:
         stores = {locate(path)[0] for path in paths if "://" in path}
         for store in stores:
             self._connection.register_filesystem(store)
-        self._connection.execute("SET allowed_paths = ?", [list(paths)])
+        allowed = dict.fromkeys([*paths, *map(literal, paths)])  # a pattern, and what it means
+        self._connection.execute("SET allowed_paths = ?", [list(allowed)])
         for setting in ("enable_external_access = false", "lock_configuration = true"):
             self._connection.execute(f"SET {setting}")
 
@@ -137,7 +139,7 @@ class Tables:
         with closing(cursor):
             watcher.start()
             try:
-                cursor.execute(query, [path, *values])
+                cursor.execute(query, [literal(path), *values])
                 names = [column[0] for column in cursor.description or ()]
                 return names, cursor.fetchall()
             except self._errors.InterruptException:
@@ -149,6 +151,15 @@ class Tables:
             finally:
                 done.set()
                 watcher.join()
+
+
+def literal(path: str) -> str:
+    """A path as DuckDB takes it, which else reads all files that a pattern stands for.
+
+    Args:
+        path: of a file, or its URI.
+    """
+    return re.sub(r"[*?\[]", r"[\g<0>]", path)
 
 
 def quote(name: str) -> str:
