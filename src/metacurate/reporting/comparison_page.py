@@ -1,15 +1,11 @@
 """A comparison of curated sets as one page of HTML, which needs nothing besides."""
 
-import base64
-import hashlib
-from importlib.resources import files
 from typing import Any
 
-from metacurate.errors import MetacurateError
 from metacurate.reporting.compare import label_of
-from metacurate.reporting.visible import SHOWN, shorten, visible
+from metacurate.reporting.standalone import make_standalone, page_file
+from metacurate.reporting.visible import SHOWN
 
-MOST = 5_000  # characters behind a click
 BAR = 200  # units of a bar's width
 
 
@@ -26,29 +22,12 @@ def make_page(found: dict[str, Any]) -> str:
     Raises:
         MetacurateError: when Jinja, of the extra `report`, is missing.
     """
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError as error:
-        raise MetacurateError(
-            'pages are made by Jinja: pip install "metacurate[report]"'
-        ) from error
-    from markupsafe import Markup
-
-    pages = files("metacurate.reporting") / "pages"
-    style = (pages / "compare.css").read_text("utf-8")
-    script = (pages / "compare.js").read_text("utf-8")
-    environment = Environment(
-        loader=PackageLoader("metacurate.reporting", "pages"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        number=_number, change=_change, name=_name, short=shorten, visible=visible, long=_long
-    )
     sets = found["sets"]
-    return environment.get_template("compare.html.jinja").render(
+    return make_standalone(
+        "compare.html.jinja",
+        page_file("compare.css"),
+        [page_file("compare.js")],
+        {"number": _number, "change": _change, "name": _name},
         found=found,
         labels=[label_of(place) for place in range(len(sets))],
         totals=list(dict.fromkeys(name for one in sets for name in one["totals"])),
@@ -58,9 +37,6 @@ def make_page(found: dict[str, Any]) -> str:
         kinds=KINDS,
         limit=SHOWN,
         bar=BAR,
-        policy=_policy(style, script),
-        style=Markup(style),  # noqa: S704
-        script=Markup(script),  # noqa: S704
     )
 
 
@@ -97,11 +73,6 @@ def _pairs(found: dict[str, Any]) -> list[dict[str, Any]]:
     return told
 
 
-def _long(text: str) -> str:
-    left = len(text) - MOST
-    return visible(text[:MOST]) + (f" \u2026 and {left:,} more characters" if left > 0 else "")
-
-
 def _number(value: Any) -> str:
     if value is None:
         return "-"
@@ -118,15 +89,3 @@ def _change(value: float) -> str:
 
 def _name(name: str) -> str:
     return name.replace("_", " ")
-
-
-def _policy(style: str, script: str) -> str:
-    """The page's Content-Security-Policy: its own style and script, and no connections."""
-    return (
-        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _hash(content: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"

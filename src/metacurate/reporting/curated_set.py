@@ -1,6 +1,7 @@
 """A finished curated set, read from its output folder alone; and the pool that it came from."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from metacurate.curation.balance import Balance
 from metacurate.curation.count import Counts
+from metacurate.curation.job import COLUMN_OPTIONS
 from metacurate.engine.manifest import read_manifest
 from metacurate.engine.storage import is_file, list_folder, read_bytes, table_of
 from metacurate.engine.stores import Place, place_of
@@ -19,7 +21,7 @@ from metacurate.metadata.metadata import Metadata
 from metacurate.pool.convert import read_converted
 from metacurate.pool.files import COUNTS_FILE, CURATED_FOLDER, find_files
 from metacurate.pool.opening import Asked, parse_where
-from metacurate.pool.tables import Pool
+from metacurate.pool.tables import Pool, read_footers
 from metacurate.schema import KEPT
 
 DATACARD_FILE = "datacard.json"
@@ -153,17 +155,29 @@ class CuratedSet:
         Raises:
             MetacurateError: when they are gone, or can't be read any more.
         """
-        asked = self.manifest["configuration"]
-        files = find_files(asked["pool"])
-        tables = read_converted(files, self.folder)
-        return Asked(
-            files,
-            url_column=asked["url_column"],
-            text_column=asked["text_column"],
-            id_column=asked["id_column"],
-            where=parse_where(asked["where"]),
-            round_=self.round,
-        ).open(tables)
+        configuration = self.manifest["configuration"]
+        files = find_files(configuration["pool"])
+        where = parse_where(configuration["where"])
+        asked = Asked(files, where=where, round_=self.round, **self._columns)
+        return asked.open(read_converted(files, self.folder))
+
+    def open_kept(self, tables: Sequence[str]) -> Pool:
+        """Open tables of kept pairs: the same columns make a pair there as in the pool.
+
+        Args:
+            tables: some of this set's, at least one.
+
+        Raises:
+            InputError: when none of them can be read.
+        """
+        files = find_files(tables)
+        asked = Asked(files, round_=self.round, may_be_empty=True, **self._columns)
+        return asked.open(read_footers(files))
+
+    @property
+    def _columns(self) -> dict[str, Any]:
+        """Columns that were named when the set was drawn."""
+        return {name: self.manifest["configuration"][name] for name in COLUMN_OPTIONS}
 
 
 def _read(folder: Place, name: str, read: Any) -> Any:

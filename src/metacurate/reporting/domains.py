@@ -1,14 +1,14 @@
 """Which hosts of the web the kept pairs' images lie on."""
 
-import tempfile
 from typing import Any
 
 import pyarrow as pa
 
 from metacurate.engine.stores import answering
-from metacurate.errors import InputError, MetacurateError, first_line
+from metacurate.errors import InputError, first_line
 from metacurate.pool.tables import URL_NAMES, open_parquet
 from metacurate.reporting.curated_set import CuratedSet
+from metacurate.reporting.database import open_database
 from metacurate.schema import is_text
 
 TOP = 20
@@ -23,11 +23,6 @@ COUNT = f"""
     SELECT left(lower(regexp_extract(id, '{HOST}', 1, 'i')), {LONGEST_HOST}), count(*)
     FROM batch GROUP BY ALL
 """  # noqa: S608
-SETTINGS = {
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "preserve_insertion_order": False,
-}
 
 
 def url_column(found: CuratedSet) -> str | None:
@@ -69,25 +64,13 @@ def count_hosts(found: CuratedSet, top: int = TOP) -> dict[str, Any] | None:
     column = url_column(found)
     if column is None:
         return None
-    try:
-        import duckdb
-    except ImportError as error:
-        raise MetacurateError(
-            'hosts are counted by DuckDB: pip install "metacurate[report]"'
-        ) from error
-    try:
-        with (
-            tempfile.TemporaryDirectory(prefix="metacurate-") as folder,
-            duckdb.connect(":memory:", config={**SETTINGS, "temp_directory": folder}) as connection,
-        ):
-            connection.execute("SET enable_progress_bar = false")  # it goes to standard output
-            connection.execute("CREATE TABLE hosts (host VARCHAR, pairs BIGINT)")
-            for table in found.tables:
-                _count_table(connection, table, column)
-            answer = _answer(connection, top)
-    except duckdb.Error as error:
-        reason = f"hosts can't be counted: {first_line(error)}"
-        raise MetacurateError(f"{found.folder}: {reason}") from error
+    with open_database(
+        "hosts are counted", f"{found.folder}: hosts can't be counted"
+    ) as connection:
+        connection.execute("CREATE TABLE hosts (host VARCHAR, pairs BIGINT)")
+        for table in found.tables:
+            _count_table(connection, table, column)
+        answer = _answer(connection, top)
     if answer is not None:
         found.check_pairs(answer["pairs"])
     return answer

@@ -5,7 +5,6 @@ It goes by a key of 128 bits; DuckDB groups the keys of all sets, and puts aside
 does not fit into memory.
 """
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,12 +15,11 @@ import pyarrow as pa
 
 from metacurate.engine.stores import answering
 from metacurate.errors import InputError, MetacurateError, first_line
-from metacurate.pool.files import CURATED_FOLDER, find_files
-from metacurate.pool.opening import Asked
 from metacurate.pool.reader import id_texts, valid_texts
-from metacurate.pool.tables import Pool, open_parquet, read_footers
+from metacurate.pool.tables import open_parquet
 from metacurate.pool.winners import hash_keys
 from metacurate.reporting.curated_set import CuratedSet
+from metacurate.reporting.database import open_database
 
 MOST = 63  # sets: each is a bit of a whole number
 BATCH_ROWS = 32_768
@@ -30,11 +28,6 @@ SHARED = """
     SELECT sets, count(*) FROM (SELECT bit_or(bit) AS sets FROM keys GROUP BY high, low)
     GROUP BY sets ORDER BY sets
 """
-SETTINGS = {
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "preserve_insertion_order": False,
-}
 
 
 @dataclass(frozen=True)
@@ -120,10 +113,7 @@ class KeptPairs:
         """
         if not found.tables:
             return cls((), None, None)
-        files = read_footers(find_files(found.folder / CURATED_FOLDER))
-        asked = found.manifest["configuration"]
-        names = {name: asked[name] for name in ("url_column", "text_column", "id_column")}
-        pool: Pool = Asked([], may_be_empty=True, round_=0, **names).open(files)
+        pool = found.open_kept(found.tables)
         for file in pool.files:
             if file.problem is not None:
                 raise InputError(file.path, file.problem)
@@ -175,12 +165,6 @@ def find_overlap(sets: Sequence[KeptPairs], memory: int | None = None) -> Overla
         MetacurateError: when DuckDB, of the extra `report`, is missing, or memory and disk do not
             suffice.
     """
-    try:
-        import duckdb
-    except ImportError as error:
-        raise MetacurateError(
-            'sets are compared by DuckDB: pip install "metacurate[report]"'
-        ) from error
     rows = [0] * len(sets)
     failures: list[Exception] = []
 
@@ -194,21 +178,14 @@ def find_overlap(sets: Sequence[KeptPairs], memory: int | None = None) -> Overla
             failures.append(error)
             raise
 
-    limit = {} if memory is None else {"memory_limit": f"{memory}B"}
     try:
-        with (
-            tempfile.TemporaryDirectory(prefix="metacurate-") as folder,
-            duckdb.connect(
-                ":memory:", config={**SETTINGS, **limit, "temp_directory": folder}
-            ) as connection,
-        ):
-            connection.execute("SET enable_progress_bar = false")  # it goes to standard output
+        with open_database("sets are compared", "the sets can't be compared", memory) as connection:
             connection.register("keys", pa.RecordBatchReader.from_batches(KEYS, read()))
             found = _run(connection, SHARED)
-    except duckdb.Error as error:
+    except MetacurateError as error:
         if failures:  # of what was read, not of the database
             raise failures[0] from error
-        raise MetacurateError(f"the sets can't be compared: {first_line(error)}") from error
+        raise
     return Overlap(tuple(rows), {int(bits): int(number) for bits, number in found})
 
 

@@ -1,22 +1,19 @@
 """The report as one page of HTML: styles, scripts and numbers within it, and nothing besides."""
 
-import base64
-import hashlib
 import json
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any
 
 import altair as alt
 import vl_convert
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from metacurate.reporting.bundle import vega_bundle
 from metacurate.reporting.charts import SLIDER
 from metacurate.reporting.figures import FATES
 from metacurate.reporting.plot import Plot, shown
-from metacurate.reporting.visible import SHOWN, cut, shorten, visible
+from metacurate.reporting.standalone import make_standalone, page_file
+from metacurate.reporting.visible import SHOWN, cut
 
 ANSWERS = ("kept", "share", "kept_matches", "tail_share", "head_entries", "tail_entries")
 VERSION = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])  # of Vega-Lite
@@ -37,24 +34,16 @@ def make_page(figures: dict[str, Any], plots: Sequence[Plot]) -> str:
     Raises:
         MetacurateError: when vl-convert is missing.
     """
-    pages = files("metacurate.reporting") / "pages"
-    style = (pages / "report.css").read_text("utf-8")
-    scripts = [vega_bundle(), (pages / "report.js").read_text("utf-8")]
-    environment = Environment(
-        loader=PackageLoader("metacurate.reporting", "pages"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        number=shown, short=shorten, visible=visible, long=_long, share="{:.2%}".format
-    )
     data = {
         "plots": [_embedded(plot) for plot in plots],
         "unmatched": figures["cumulative"]["unmatched"],
     }
-    return environment.get_template("report.html.jinja").render(
+    return make_standalone(
+        "report.html.jinja",
+        page_file("report.css"),
+        [vega_bundle(), page_file("report.js")],
+        {"number": shown, "share": "{:.2%}".format},
+        pictures=True,
         figures=figures,
         fates=FATES,
         plots={plot.name: plot for plot in plots},
@@ -62,9 +51,6 @@ def make_page(figures: dict[str, Any], plots: Sequence[Plot]) -> str:
         chosen=figures["slider"]["thresholds"].index(figures["threshold"]),
         answers={name: SLIDER[name] for name in ANSWERS},
         settings=_settings(figures["run"]),
-        policy=_policy(style, scripts),
-        style=Markup(style),  # noqa: S704
-        scripts=[Markup(script) for script in scripts],  # noqa: S704
         data=Markup(to_script(data)),  # noqa: S704
     )
 
@@ -131,10 +117,6 @@ def _value(value: Any) -> Any:
     return cut(value) if isinstance(value, str) else value
 
 
-def _long(text: str) -> str:
-    return visible(cut(text))
-
-
 def _settings(run: dict[str, Any]) -> list[tuple[str, str]]:
     """What the run was told, and made with: names and values, as texts."""
     told = {
@@ -152,21 +134,3 @@ def _settings(run: dict[str, Any]) -> list[tuple[str, str]]:
         for name, value in told.items()
         if value is not None
     ]
-
-
-def _policy(style: str, scripts: Sequence[str]) -> str:
-    """The page's Content-Security-Policy: its own style and scripts, and no connections."""
-    return "; ".join(
-        [
-            "default-src 'none'",
-            f"script-src {' '.join(map(_hash, scripts))}",
-            f"style-src {_hash(style)}",
-            "img-src data: blob:",
-            "base-uri 'none'",
-            "form-action 'none'",
-        ]
-    )
-
-
-def _hash(content: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"

@@ -9,8 +9,6 @@ from metacurate.curation.per_image import CaptionStage
 from metacurate.errors import MetacurateError
 from metacurate.matching.matcher import Matcher
 from metacurate.matching.spacing import Mode
-from metacurate.pool.files import find_files
-from metacurate.pool.tables import Pool, read_footers
 from metacurate.reporting.curated_set import CuratedSet
 from metacurate.reporting.explorer.entries import Entries
 from metacurate.reporting.explorer.fates import Judge
@@ -191,14 +189,7 @@ class Explorer:
         return matcher
 
     def _open_kept(self) -> Shelf | None:
-        curated, asked = self.curated, self.configuration
+        curated = self.curated
         if not curated.tables:
             return None
-        pool = Pool.open(
-            read_footers(find_files(curated.tables)),
-            url_column=asked["url_column"],
-            text_column=asked["text_column"],
-            id_column=asked["id_column"],
-            round_=curated.round,
-        )
-        return Shelf(pool, kept=True)
+        return Shelf(curated.open_kept(curated.tables), kept=True)
