@@ -14,7 +14,7 @@ from metacurate.curation.croissant import CROISSANT_FILE, curated_schema, make_c
 from metacurate.curation.datacard import make_datacard
 from metacurate.curation.job import Job, KnownCounts, PoolOptions, read_counts
 from metacurate.curation.plan import check_budget
-from metacurate.curation.readme import make_readme
+from metacurate.curation.readme import PICTURE_FILE, REPORT_FILE, make_readme
 from metacurate.curation.stages import SampleStage, Values, total_sampled
 from metacurate.curation.uids import check_uids, write_uids
 from metacurate.engine.storage import make_folder, remove, write_json, write_text
@@ -30,7 +30,6 @@ from metacurate.schema import CURATED
 log = logging.getLogger(__name__)
 
 PLAN_FILE = "plan.json"
-OF_ANOTHER_SET = ("report.html", "report/balance.png")  # which an earlier run may have left
 
 
 @dataclass(frozen=True)
@@ -306,7 +305,7 @@ def _curate(
             **_unseen(kept, counts, known),
             **space.unit_totals(outcome),
         }
-        for name in OF_ANOTHER_SET:
+        for name in (REPORT_FILE, PICTURE_FILE):  # of another set, which an earlier run has left
             remove([out / name])
         write_json(out / "datacard.json", card)
         write_text(out / "README.md", make_readme(card))

@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+REPORT_FILE = "report.html"  # which may lie beside a README, and the picture that it shows
+PICTURE_FILE = "report/balance.png"
 LANGUAGE = re.compile("[a-z]{2,3}")  # codes of ISO 639
 LEAST_LANGUAGE = 100  # of so many kept pairs, one is in it
 MARKUP = frozenset("\\`*_[]|~#&<>:@")  # what Markdown, HTML, or a link could be made of

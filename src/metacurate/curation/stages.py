@@ -234,13 +234,11 @@ class SampleTask(Task):
             keep = drawn.draws < probabilities
             valid = ~np.isnan(drawn.draws)
             batch = without_views(rows.batch)
+            usable = pa.array(valid)
             mins = np.full(len(keep), np.inf)
-            mins[valid] = balance.min_thresholds(
-                drawn.matches.filter(pa.array(valid)), drawn.draws[valid]
-            )
+            mins[valid] = balance.min_thresholds(drawn.matches.filter(usable), drawn.draws[valid])
             of_valid = {
-                name: column.filter(pa.array(valid))
-                for name, column in valued_columns(batch).items()
+                name: column.filter(usable) for name, column in valued_columns(batch).items()
             }
             found.add(mins[valid], drawn.lengths[valid], keep[valid], of_valid)
             mask = pa.array(keep)

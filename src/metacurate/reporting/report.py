@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from html import escape
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from metacurate.curation.readme import make_readme
+from metacurate.curation.readme import PICTURE_FILE, REPORT_FILE, make_readme
 from metacurate.engine.storage import write_atomically, write_json, write_text
 from metacurate.engine.stores import Place, place_of
 from metacurate.errors import MetacurateError, UsageError
@@ -17,7 +17,6 @@ from metacurate.reporting.curated_set import CuratedSet
 Format: TypeAlias = Literal["html", "json", "md", "png"]
 
 NAME = "report"
-PICTURE = PurePosixPath("report/balance.png")  # that the README shows
 SCALE = 2  # pixels of a picture for one of the plot
 
 
@@ -150,9 +149,9 @@ class Report:
         """
         folder = self.curated.folder
         content = self.picture()
-        write_atomically(folder / PICTURE, partial(Path.write_bytes, data=content))
-        (page,) = self.write()
-        write_text(folder / "README.md", make_readme(self.curated.card, str(PICTURE), page.name))
+        write_atomically(folder / PICTURE_FILE, partial(Path.write_bytes, data=content))
+        (page,) = self.write(to=folder / REPORT_FILE)
+        write_text(folder / "README.md", make_readme(self.curated.card, PICTURE_FILE, REPORT_FILE))
         return page
 
     def _write_pictures(self, folder: Place) -> list[Place]:
