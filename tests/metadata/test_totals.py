@@ -136,6 +136,16 @@ def rows(*found: tuple[str, str | None, int]) -> Iterator[pa.RecordBatch]:
     )
 
 
+def test_a_folder_whose_name_is_a_pattern(tmp_path: Path) -> None:
+    found = {}
+    for name, texts in (("it's 1", ["c d e", "c d"]), ("it's [1]", ["a b", "a"])):
+        folder = tmp_path / name
+        folder.mkdir()
+        made = Store(folder, MEMORY, 1).add_up("t", cut(write_partials(folder, [texts]), 100))
+        found[name] = (made.words, made.rank_bigrams(0.0, 1, 50).listed["entry"].to_pylist())
+    assert found == {"it's 1": (3, ["c d", "d e"]), "it's [1]": (2, ["a b"])}
+
+
 def test_bigrams_with_a_word_that_was_never_counted(tmp_path: Path) -> None:
     found = [("a", None, 4), ("b", None, 2), ("a", "b", 1), ("a", "b", 1), ("x", "b", 1),
         ("a", "y", 3)]  # fmt: skip

@@ -92,6 +92,15 @@ def _options(protocol: str) -> dict[str, Any]:
     return {**options, **fsspec.config.conf.get(protocol, {})}
 
 
+def literal(path: str) -> str:
+    """A path as DuckDB takes it, which otherwise reads all files that a pattern stands for.
+
+    Args:
+        path: of a file, or its URI.
+    """
+    return re.sub(r"[*?\[]", r"[\g<0>]", path)
+
+
 def storage_errors(filesystem: Any) -> tuple[type[Exception], ...]:
     """The errors that tell that a storage does not answer, or refuses.
 

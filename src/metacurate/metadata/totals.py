@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from metacurate.engine.progress import Progress, Silent
 from metacurate.engine.storage import write_atomically
+from metacurate.engine.stores import literal
 from metacurate.errors import MetacurateError, first_line
 from metacurate.metadata.buckets import Part
 from metacurate.metadata.titles import VIEWS
@@ -350,5 +351,5 @@ def _write_totals(
 
 def _table(path: Path) -> str:
     """A Parquet file as SQL names it."""
-    quoted = str(path).replace("'", "''")
+    quoted = literal(str(path)).replace("'", "''")
     return f"read_parquet('{quoted}')"

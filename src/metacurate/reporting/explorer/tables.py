@@ -1,14 +1,13 @@
 """DuckDB over Parquet files: no import, no other file, and no query longer than someone waits."""
 
 import os
-import re
 import threading
 import time
 from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
-from metacurate.engine.stores import locate
+from metacurate.engine.stores import literal, locate
 from metacurate.errors import InputError, MetacurateError, first_line
 
 MEMORY = "2GB"  # of all queries of a shelf together
@@ -151,15 +150,6 @@ class Tables:
             finally:
                 done.set()
                 watcher.join()
-
-
-def literal(path: str) -> str:
-    """A path as DuckDB takes it, which else reads all files that a pattern stands for.
-
-    Args:
-        path: of a file, or its URI.
-    """
-    return re.sub(r"[*?\[]", r"[\g<0>]", path)
 
 
 def quote(name: str) -> str:
