@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from metacurate.errors import InputError, first_line
-from metacurate.pool.webdataset import META, NAME
+from metacurate.pool.tar import META, NAME
 
 IMAGE_TYPES = {
     "jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp",

@@ -1,17 +1,16 @@
 """WebDataset tars as blocks of rows: captions and fields of each sample, never its image."""
 
-import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import pyarrow as pa
 
 from metacurate.pool.blocks import STRING, Block
 from metacurate.pool.jsonlines import CELLS, Columns, parse_object
-from metacurate.pool.streams import refuse_other_kinds
 from metacurate.pool.tables import TAR_ID
+from metacurate.pool.tar import MEMBER_LIMIT, META, NAME, TarReader, fault_of_name
 
 Row = dict[str, Any]
 
@@ -19,12 +18,7 @@ CAPTIONS = ("captions", "texts", "caption", "text")  # fields, in the order they
 
 BLOCK_BYTES = 8 << 20  # of captions and fields, about
 BLOCK_ROWS = 1 << 11  # about: few, since what lies between captions takes time to pass over
-MEMBER_LIMIT = 16 << 20  # bytes of a .txt or .json, and of a header that tells a long name
 COPIES_LIMIT = 64 << 20  # bytes of a .json times its captions: each row has all other fields
-SKIP = 1 << 20  # bytes that are read at a time to pass over a member
-
-NAME = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]*)", re.DOTALL)  # key, ending
-META = re.compile(r"__[^/]*__(/|$)")  # what webdataset passes over
 
 
 def read_webdataset(
@@ -157,7 +151,7 @@ def _without(fields: Row, name: str) -> Row:
 def _samples(stream: pa.NativeFile, *, with_txt: bool) -> Iterator[_Sample]:
     wanted = ("txt", "json") if with_txt else ("json",)
     sample: _Sample | None = None
-    tar = _Tar(stream)
+    tar = TarReader(stream, MEMBER_LIMIT)
     for member in tar.members():
         match = NAME.fullmatch(member.name)
         if match is None or member.isdir() or META.match(member.name):
@@ -168,7 +162,7 @@ def _samples(stream: pa.NativeFile, *, with_txt: bool) -> Iterator[_Sample]:
         if sample is None or key != sample.key:
             if sample is not None:
                 yield sample
-            sample = _Sample(key, {}, _fault_of_name(member.name))
+            sample = _Sample(key, {}, fault_of_name(member.name))
         if ending in wanted and sample.problem is None:
             reason = _fault(member)
             if ending in sample.members:
@@ -181,18 +175,6 @@ def _samples(stream: pa.NativeFile, *, with_txt: bool) -> Iterator[_Sample]:
         yield sample
 
 
-def _fault_of_name(name: str) -> str | None:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return f"member {name!r}: its name is no UTF-8"
-    if name.startswith("/"):
-        return f"member {name!r}: its name is absolute"
-    if ".." in name.split("/"):
-        return f"member {name!r}: its name leads out of the tar"
-    return None
-
-
 def _fault(member: tarfile.TarInfo) -> str | None:
     if member.issym() or member.islnk():
         return "is a link, not a file"
@@ -203,108 +185,3 @@ def _fault(member: tarfile.TarInfo) -> str | None:
     if member.size > MEMBER_LIMIT:
         return f"is larger than {MEMBER_LIMIT >> 20} MB"
     return None
-
-
-class _Tar:
-    """A tar, read from its beginning to its end.
-
-    Python's tarfile takes a damaged header behind the first, or none, for the end.
-    """
-
-    def __init__(self, stream: pa.NativeFile) -> None:
-        self._file = _Forward(stream)
-
-    def members(self) -> Iterator[tarfile.TarInfo]:
-        """The headers of all members.
-
-        Raises:
-            ValueError: when it is no tar, or not whole.
-        """
-        file = self._file
-        try:
-            tar = tarfile.TarFile(
-                fileobj=cast("Any", file), encoding="utf-8", errors="surrogateescape"
-            )
-            while (member := tar.next()) is not None:
-                yield member
-                cast("Any", tar).members.clear()  # else it keeps them all
-        except (tarfile.TarError, RecursionError) as error:
-            if file.first and file.position > 512:
-                reason = "is cut short" if file.is_short else "is damaged"
-                raise ValueError(f"the tar {reason} at byte {file.position}") from error
-            refuse_other_kinds(file.first)
-            raise ValueError(
-                "is no tar by its content" if file.first else "the file is empty"
-            ) from error
-        if len(file.last) < 512:
-            raise ValueError("the tar is cut short: its end mark is missing")
-        if file.last.strip(b"\0"):
-            raise ValueError(f"the tar is damaged at byte {file.position - 512}: no header")
-        file.finish()
-
-    def content(self, member: tarfile.TarInfo) -> bytes:
-        """What is in a member, the one that was given last.
-
-        Raises:
-            ValueError: when it isn't whole.
-        """
-        self._file.seek(member.offset_data)
-        content = self._file.read(member.size)
-        if len(content) < member.size:
-            raise ValueError(f"the tar is cut short at byte {self._file.position}")
-        return content
-
-
-class _Forward:
-    """A stream as tarfile wants it: a file that seeks, though only forward.
-
-    Attributes:
-        position: in bytes.
-        first: the first bytes that were read. last: the latest.
-        is_short: whether there were fewer than asked for.
-    """
-
-    def __init__(self, stream: pa.NativeFile) -> None:
-        self._stream = stream
-        self._can_seek = stream.seekable()
-        self.position = 0
-        self.first = self.last = b""
-        self.is_short = False
-
-    def tell(self) -> int:
-        """The position."""
-        return self.position
-
-    def read(self, size: int) -> bytes:
-        """Bytes from the position, fewer only at the end."""
-        if not 0 <= size <= MEMBER_LIMIT:
-            raise ValueError(f"the tar is damaged at byte {self.position}: a header is too large")
-        self.last = self._stream.read(size)
-        self.first = self.first or self.last
-        self.position += len(self.last)
-        self.is_short = len(self.last) < size
-        return self.last
-
-    def seek(self, position: int) -> None:
-        """Pass over bytes; at the end of the file, that many fewer."""
-        if position < self.position:
-            raise ValueError(f"the tar is damaged at byte {self.position}: a size is negative")
-        if self._can_seek:
-            self.position = min(position, self._stream.size())
-            self._stream.seek(self.position)
-            return
-        while missing := position - self.position:
-            skipped = len(self._stream.read(min(missing, SKIP)))
-            self.position += skipped
-            if not skipped:
-                return
-
-    def finish(self) -> None:
-        """Read on to the end, which only zeros may pad.
-
-        Raises:
-            ValueError: when there is anything else.
-        """
-        while rest := self._stream.read(SKIP):
-            if rest.strip(b"\0"):
-                raise ValueError("there is more behind the end of the tar: another tar?")
