@@ -8,11 +8,11 @@ from benchmarks.extract.archives import archive_path
 from benchmarks.extract.digest import digest
 from benchmarks.fresh import Figures, answer, seconds
 from metacurate import __version__
+from metacurate.pool.uid import uid_of
 from metacurate.pool.web.archive import Damage, read_records
 from metacurate.pool.web.encoding import to_text
 from metacurate.pool.web.harvest import Harvest
 from metacurate.pool.web.html import read_html
-from metacurate.pool.web.links import uid_of
 from metacurate.pool.web.parser import Parser, RawPage
 from metacurate.pool.web.stage import BATCH_PAGES
 from metacurate.pool.web.warc import Lost, WatRecord, take

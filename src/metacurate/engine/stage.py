@@ -183,6 +183,9 @@ class Task(ABC):
     def partial(self) -> pa.Table:
         """What was added up over the units that were processed."""
 
+    def close(self) -> None:  # noqa: B027 - most tasks hold nothing
+        """Let go of what the task holds open: connections, threads."""
+
 
 class Stage(ABC):
     """A kind of work on all units. Implementations are frozen dataclasses.

@@ -4,6 +4,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Protocol, TypeAlias
@@ -67,21 +68,21 @@ class Work:
                 recorded.append((path, list(made)))
                 made.clear()
 
-        task = self.stage.task(self.outputs, watch)
-        for unit in units:
-            if stop.is_set():
-                break
-            before = watch.done
-            try:
-                found = _attempt(task.process, unit)
-            except StoppedError:
-                break
-            made.append(replace(found, work=unit.work))
-            advance(unit.work - (watch.done - before))  # what a failed unit left
-            if task.full:
-                record(task)
-                task.clear()
-        record(task)
+        with closing(self.stage.task(self.outputs, watch)) as task:
+            for unit in units:
+                if stop.is_set():
+                    break
+                before = watch.done
+                try:
+                    found = _attempt(task.process, unit)
+                except StoppedError:
+                    break
+                made.append(replace(found, work=unit.work))
+                advance(unit.work - (watch.done - before))  # what a failed unit left
+                if task.full:
+                    record(task)
+                    task.clear()
+            record(task)
         return recorded
 
     def check(self, units: Iterable[Unit]) -> None:

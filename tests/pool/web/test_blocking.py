@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metacurate.errors import InputError, UsageError
+from metacurate.pool.uid import uid_of
 from metacurate.pool.web.blocking import Domains, UrlHashes, Words, read_list
-from metacurate.pool.web.links import uid_of
 
 URL = "https://img.bad.example/a.jpg?x=1"
 

@@ -1,6 +1,5 @@
 """Absolute URLs, as the URL standard and another implementation of it have them."""
 
-import hashlib
 import re
 
 import ada_url
@@ -8,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from metacurate.pool.web.links import Base, host_of, uid_of
+from metacurate.pool.web.links import Base, host_of
 
 PAGE = "https://User:pw@Page.example:8443/dir/sub/page.html?query#part"
 WITH_USER = "https://User:pw@page.example:8443"
@@ -107,14 +106,6 @@ def test_a_page_without_a_web_url_has_absolute_links_only(page: str) -> None:
 
 def test_surrogates_are_no_url() -> None:
     assert Base(PAGE).resolve("a\ud800.jpg") is None
-
-
-def test_uids() -> None:
-    assert (
-        uid_of("https://a.example/ä")
-        == hashlib.sha224("https://a.example/ä".encode()).hexdigest()[:24]
-    )
-    assert uid_of("") == "d14a028c2a3a2bc9476102bb"  # SHA-224 of nothing (FIPS 180-4)
 
 
 def test_hosts() -> None:

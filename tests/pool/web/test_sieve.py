@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metacurate.errors import InputError, UsageError
+from metacurate.pool.uid import uid_of
 from metacurate.pool.web.harvest import Harvest
 from metacurate.pool.web.language import Identifier
-from metacurate.pool.web.links import uid_of
 from metacurate.pool.web.sieve import Sieve, Wanted
 from metacurate.schema import EXTRACTED
 

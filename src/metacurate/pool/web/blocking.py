@@ -19,7 +19,8 @@ from metacurate.engine.stores import Place
 from metacurate.errors import InputError, MetacurateError, UsageError, first_line
 from metacurate.matching.matcher import Matcher
 from metacurate.metadata.metadata import Metadata
-from metacurate.pool.web.links import UID_DIGITS, host_of, uid_of
+from metacurate.pool.uid import UID_DIGITS, uid_of
+from metacurate.pool.web.links import host_of
 
 ALGORITHMS = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256"}  # by number of hex digits
 NO_WORD = re.compile(r"[\W_]+")

@@ -1,6 +1,5 @@
 """Links as pages write them, and the absolute URLs that a browser makes of them."""
 
-import hashlib
 import re
 
 import can_ada
@@ -12,7 +11,6 @@ SLASHES = ("/", "\\")
 AROUND = "".join(map(chr, range(33)))  # C0 controls and the space, which no URL begins or ends with
 WITHIN = str.maketrans("", "", "\t\n\r")  # which URLs are rid of
 MOST_URL = 8192  # characters; servers refuse longer ones
-UID_DIGITS = 24
 
 
 class Base:
@@ -106,12 +104,3 @@ def host_of(url: str) -> str:
     except (ValueError, TypeError):
         return ""
     return host
-
-
-def uid_of(url: str) -> str:
-    """A URL's uid: the first 24 hex digits of its SHA-224, as the paper's code has it.
-
-    Args:
-        url: without lone surrogates.
-    """
-    return hashlib.sha224(url.encode(), usedforsecurity=False).hexdigest()[:UID_DIGITS]

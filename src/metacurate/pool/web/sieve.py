@@ -15,10 +15,10 @@ from metacurate.errors import UsageError
 from metacurate.matching.matcher import Matcher
 from metacurate.matching.spacing import Mode
 from metacurate.metadata.metadata import Metadata
+from metacurate.pool.uid import uid_of
 from metacurate.pool.web.blocking import Domains, UrlHashes, Words, read_list
 from metacurate.pool.web.harvest import KEPT, Harvest
 from metacurate.pool.web.language import Identifier
-from metacurate.pool.web.links import uid_of
 from metacurate.schema import EXTRACTED
 
 MIN_CHARS = 1
