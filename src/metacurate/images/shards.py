@@ -28,7 +28,14 @@ from metacurate.engine.storage import (
 )
 from metacurate.engine.stores import Place, answering, place_of
 from metacurate.errors import InputError, UsageError, first_line
-from metacurate.pool.files import Source, format_of, identity_of, list_files, list_sources
+from metacurate.pool.files import (
+    Source,
+    format_of,
+    identity_of,
+    list_files,
+    list_sources,
+    refuse_incomplete,
+)
 from metacurate.pool.jsonlines import parse_object
 from metacurate.pool.streams import open_stream
 from metacurate.pool.tables import many_at_once, open_parquet
@@ -129,7 +136,8 @@ def list_shards(source: Source, out: Place | None = None) -> list[Shard]:
         Sorted by path.
 
     Raises:
-        UsageError: when there is none, or a source is a command to be run (`pipe:`).
+        UsageError: when there is none, the run that makes them is not complete, or a source is a
+            command to be run (`pipe:`).
         InputError: when one can't be looked at.
     """
     for one in list_sources(source):
@@ -138,6 +146,7 @@ def list_shards(source: Source, out: Place | None = None) -> list[Shard]:
         if "://" not in one and is_folder(Path(one)) and not any(Path(one).glob("*.tar*")):
             raise UsageError(f"{one}: holds no tars")
     tars = list_files(source, lambda path: format_of(path) == "tar", "tars (.tar, .tar.gz)", out)
+    refuse_incomplete(tars)
     beside = _tables_beside(tars)
     return many_at_once(lambda tar: _look_at(tar, beside.get(_stem(tar))), tars)
 

@@ -122,7 +122,7 @@ def find_files(source: Source, out: Place | None = None) -> list[InputFile]:
     if not found:
         raise UsageError("no pool: the list of files is empty")
     inputs = [_input_file(path, info) for path, info in sorted(found.values(), key=itemgetter(0))]
-    _refuse_incomplete(path for path, _ in found.values())
+    refuse_incomplete(path for path, _ in found.values())
     files = _with_sidecars(inputs)
     _refuse_mixture(files)
     if out is not None:
@@ -321,8 +321,15 @@ def _is_hidden(path: str) -> bool:
     return any(part[:1] in (".", "_") for part in path.split("/") if part)
 
 
-def _refuse_incomplete(paths: Iterable[str]) -> None:
-    """Refuse what a run has left that is at work, or was cut off."""
+def refuse_incomplete(paths: Iterable[str]) -> None:
+    """Refuse what a run has left that is at work, or was cut off.
+
+    Args:
+        paths: of files.
+
+    Raises:
+        UsageError: naming its folder.
+    """
     for folder in {path.rpartition("/")[0] for path in paths}:
         try:
             place = place_of(folder)
