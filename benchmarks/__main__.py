@@ -5,7 +5,18 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import count, curate, dedup, entries, explore, extract, matching, ngrams, scale
+from benchmarks import (
+    count,
+    curate,
+    dedup,
+    download,
+    entries,
+    explore,
+    extract,
+    matching,
+    ngrams,
+    scale,
+)
 from benchmarks.data import ROOT, WORK
 from benchmarks.fresh import MeasurementError
 from benchmarks.report import Section, save
@@ -21,6 +32,7 @@ BENCHMARKS: dict[str, Callable[[Sizes], Section]] = {
     "entries": entries.run,
     "scale": scale.run,
     "explore": explore.run,
+    "download": download.run,
 }
 
 
