@@ -78,8 +78,9 @@ def _table(found: Figures, images: int) -> Table:
         )  # fmt: skip
     note = (
         f"{images:,} images of about 10 kB from a server on this machine, which takes its share of "
-        f"the cores; {WORKERS} processes, from the start of the command to its end.\nOnly metacurate decodes images that it keeps as they come, to see that they are "
-        "whole. *MB* is the peak of one process."
+        f"the cores; {WORKERS} processes, from the start of the command to its end.\nOnly "
+        "metacurate decodes images that it keeps as they come, to see that they are whole. *MB* is "
+        "the peak of one process."
     )
     columns = ["images", "img2dataset /s", "metacurate /s", "times", "img2dataset MB", "MB"]
     return Table("Images a second", columns, rows, note)
