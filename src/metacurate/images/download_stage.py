@@ -188,7 +188,7 @@ class DownloadTask(Task):
             self._fetcher = await Fetcher(self._stage.limits).__aenter__()
         missing = [(index, url) for index, url in enumerate(urls) if index not in spool.done]
         found: asyncio.Queue[Result] = asyncio.Queue()
-        backlog = Backlog(HELD_BYTES)
+        backlog = Backlog(HELD_BYTES, self._stage.limits.connections)
         left = iter(missing)
         workers = [
             asyncio.create_task(self._work(left, found, backlog))

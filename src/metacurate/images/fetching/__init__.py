@@ -1,0 +1,1 @@
+"""Fetching images from the web: with limits, politely, and from public addresses only."""
