@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 from metacurate import __version__
-from metacurate.cli import compare, curation, explore, extract, folders, metadata, pools, report
+from metacurate.cli import (
+    compare,
+    curation,
+    download,
+    explore,
+    extract,
+    folders,
+    images,
+    metadata,
+    pools,
+    report,
+)
 from metacurate.cli.printing import StandardError, printable
 from metacurate.engine.command_line import COMMAND_LINE
 from metacurate.errors import MetacurateError, UsageError, first_line
@@ -18,7 +29,7 @@ from metacurate.errors import MetacurateError, UsageError, first_line
 INTERRUPTED = 130  # the shell's exit code for it
 RESUMED = (
     "curate", "plan", "count", "sample", "extract", "dedup", "pack", "metadata build",
-    "metadata fetch",
+    "metadata fetch", "images download", "images filter", "images select",
 )  # fmt: skip
 
 app = typer.Typer(
@@ -62,6 +73,9 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(metadata.app, name="metadata")
+for command in (download.download, download.info):
+    images.app.command()(command)
+app.add_typer(images.app, name="images")
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -14,7 +14,6 @@ from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
 from metacurate.engine.storage import scratch
 from metacurate.engine.stores import Place
 from metacurate.errors import MetacurateError, first_line
-from metacurate.images.backlog import Backlog
 from metacurate.images.decoding import ImageError, inspect, resize
 from metacurate.images.fetching.fetcher import Fetcher
 from metacurate.images.fetching.limits import FetchLimits
@@ -26,9 +25,8 @@ from metacurate.images.spool import Result, Spool, spool_folder
 
 DOWNLOAD_FORMAT = 1  # raise with each change of what shards hold
 WAITING = 8  # times as many images as connections: most wait for a host's turn
-HELD_BYTES = 128 << 20  # of images that wait to be decoded, above which none is asked for
 DECODERS = 2  # threads: Pillow lets go of Python's lock
-STOP_SECONDS = 0.5  # after which it is noticed that the run is to end
+TELL_SECONDS = 0.5  # after which it is told how far it is, and noticed that the run is to end
 SPOOLS = "spools"
 
 
@@ -187,51 +185,36 @@ class DownloadTask(Task):
         if self._fetcher is None:
             self._fetcher = await Fetcher(self._stage.limits).__aenter__()
         missing = [(index, url) for index, url in enumerate(urls) if index not in spool.done]
-        found: asyncio.Queue[Result] = asyncio.Queue()
-        backlog = Backlog(HELD_BYTES, self._stage.limits.connections)
         left = iter(missing)
         workers = [
-            asyncio.create_task(self._work(left, found, backlog))
+            asyncio.create_task(self._work(self._fetcher, left, spool))
             for _ in range(min(len(missing), WAITING * self._stage.limits.connections))
         ]
+        done = len(spool.done)
+        at_work = set(workers)
         try:
-            for _ in missing:
-                spool.add(await self._next(found, workers))
-                self._watch.advance(1)
+            while at_work:
+                ended, at_work = await asyncio.wait(
+                    at_work, timeout=TELL_SECONDS, return_when=asyncio.FIRST_EXCEPTION
+                )
+                for worker in ended:
+                    worker.result()  # what it raised, or nothing
+                before, done = done, len(spool.done)
+                self._watch.advance(done - before)
         finally:
-            for worker in workers:
+            for worker in at_work:
                 worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+            await asyncio.gather(*at_work, return_exceptions=True)
 
-    async def _next(
-        self, found: "asyncio.Queue[Result]", workers: Sequence["asyncio.Task[None]"]
-    ) -> Result:
-        """The next result, whichever image it is of."""
-        while True:
-            try:
-                return await asyncio.wait_for(found.get(), STOP_SECONDS)
-            except TimeoutError:
-                self._watch.advance(0)
-                for worker in workers:
-                    if worker.done() and found.empty():
-                        worker.result()  # what it raised, or nothing
-
-    async def _work(
-        self,
-        left: Iterator[tuple[int, str]],
-        found: "asyncio.Queue[Result]",
-        backlog: Backlog,
-    ) -> None:
+    async def _work(self, fetcher: Fetcher, left: Iterator[tuple[int, str]], spool: Spool) -> None:
         """Take one image after another, until none is left."""
-        assert self._fetcher is not None
         loop = asyncio.get_running_loop()
-        make: Callable[[int, bytes], Result] = self._stage.making.make
+        make = self._stage.making.make
         for index, url in left:
-            await backlog.has_room()
-            fetched = await self._fetcher.fetch(url)
-            if fetched.body is None:
-                result = Result(index, fetched.status, fetched.error)
-            else:
-                with backlog.holding(len(fetched.body)):
-                    result = await loop.run_in_executor(self._threads, make, index, fetched.body)
-            found.put_nowait(result)
+
+            async def use(body: bytes, index: int = index) -> None:
+                spool.add(await loop.run_in_executor(self._threads, make, index, body))
+
+            fetched = await fetcher.fetch(url, use)
+            if fetched.status is not Status.SUCCESS:
+                spool.add(Result(index, fetched.status, fetched.error))

@@ -327,6 +327,19 @@ def write_shard(
     Raises:
         MetacurateError: when it can't be written.
     """
+    write_tar(folder, name, samples)
+    write_beside(folder, name, table, stats)
+
+
+def write_tar(folder: Place, name: str, samples: Iterable[Sample]) -> None:
+    """Write the tar of a shard.
+
+    Args:
+        folder: of the shards. name: of this one. samples: read once.
+
+    Raises:
+        MetacurateError: when it can't be written.
+    """
 
     def write(path: Path) -> None:
         with ShardWriter(path) as tar:
@@ -334,6 +347,17 @@ def write_shard(
                 tar.add(sample)
 
     write_atomically(folder / f"{name}.tar", write)
+
+
+def write_beside(folder: Place, name: str, table: pa.Table, stats: Mapping[str, Any]) -> None:
+    """Write what tells about a shard.
+
+    Args:
+        folder: of the shards. name: of this one. table: a row for each pair. stats: JSON.
+
+    Raises:
+        MetacurateError: when it can't be written.
+    """
     write_json(folder / f"{name}{STATS}", stats)
     write_parquet(folder / f"{name}.parquet", table)
 

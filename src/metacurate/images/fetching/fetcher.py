@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -26,6 +27,8 @@ except ModuleNotFoundError as missing:
     raise MetacurateError(
         'images are fetched by aiohttp: pip install "metacurate[images]"'
     ) from missing
+
+Use = Callable[[bytes], Awaitable[None]]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 BY_CODE = {
@@ -122,13 +125,15 @@ class Fetcher:
         await self._session.close()
         await self._resolver.close()
 
-    async def fetch(self, url: str) -> Fetched:
+    async def fetch(self, url: str, use: Use | None = None) -> Fetched:
         """Fetch an image; its bytes are not looked at.
 
         A name and a password in a URL are left out: they are not the pool's to give away.
 
         Args:
             url: http or https.
+            use: is given the bytes, and counts as one of the connections until it is done: where
+                it is slower than servers are, few images wait in memory.
 
         Returns:
             What became of it, whatever the server does.
@@ -138,7 +143,7 @@ class Fetcher:
         course = _Course()
         while True:
             try:
-                body = await self._try(url, course)
+                body = await self._try(url, course, use)
             except FetchError as error:
                 if not error.passing or course.tries >= self._limits.tries:
                     taken = loop.time() - began
@@ -150,7 +155,7 @@ class Fetcher:
             taken = loop.time() - began
             return Fetched(Status.SUCCESS, None, body, course.answer_from, course.tries, taken)
 
-    async def _try(self, url: str, course: _Course) -> bytes:
+    async def _try(self, url: str, course: _Course, use: Use | None) -> bytes:
         """Follow a URL to its end once."""
         loop = asyncio.get_running_loop()
         left = self._limits.total_seconds
@@ -164,6 +169,8 @@ class Fetcher:
                 course.answer_from = str(target)
                 started = loop.time()
                 found = await self._request(target, host, left)
+                if use is not None and isinstance(found, bytes):
+                    await use(found)
             if isinstance(found, bytes):
                 return found
             left -= loop.time() - started
