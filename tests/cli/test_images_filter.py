@@ -6,8 +6,8 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from metacurate.cli.images import DISTANCE, app
-from metacurate.images import verdicts
-from metacurate.images.select import read_keys
+from metacurate.images.filters import verdicts
+from metacurate.images.selection.select import read_keys
 from tests.images.made import encoded, noise, write_set
 
 RUNNER = CliRunner()

@@ -28,7 +28,7 @@ LIMITS = FetchLimits(
     connect_seconds=5, total_seconds=8, window_seconds=2, max_bytes=1 << 20, per_host=64,
     pause_seconds=0.1, longest_retry_after=5, allow=(ip_network("127.0.0.0/8"),),
 )  # fmt: skip
-FEW = {"contact": "me@example.org", "limits": LIMITS, "images_per_shard": 64}
+FEW: dict[str, Any] = {"contact": "me@example.org", "limits": LIMITS, "images_per_shard": 64}
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ Shards = Annotated[
     list[str],
     typer.Argument(help="Shards of images: folders, tars, globs or URIs of WebDataset tars."),
 ]
-DISTANCE = 6  # bits; as metacurate.images.verdicts has it, which --help does not import
+DISTANCE = 6  # bits; as metacurate.images.filters.verdicts has it, which --help does not import
 
 
 @app.command(name="filter")
@@ -95,8 +95,8 @@ def filter_(
         metacurate images filter shards/ -o nsfw/ --nsfw-model falconsai/model.onnx
     """
     from metacurate.engine.progress import terminal_progress
-    from metacurate.images.filter import filter_images
-    from metacurate.images.verdicts import Filters
+    from metacurate.images.filters.filter import filter_images
+    from metacurate.images.filters.verdicts import Filters
 
     filters = Filters(
         near_duplicates=near_duplicates,
@@ -161,7 +161,7 @@ def select(
         metacurate images select clean/ -o train/ --pairs balanced/
     """  # noqa: E501 - an example is one line
     from metacurate.engine.progress import terminal_progress
-    from metacurate.images.select import select_images
+    from metacurate.images.selection.select import select_images
 
     with terminal_progress() as progress:
         summary = select_images(

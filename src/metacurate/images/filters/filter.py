@@ -17,13 +17,13 @@ from metacurate.engine.work import Engine
 from metacurate.engine.workspace import POOL_SHARDS_FILE, OnError, Workspace, open_workspace
 from metacurate.errors import UsageError
 from metacurate.hashing.pairs import check_seed
-from metacurate.images.decide import decide
-from metacurate.images.hash_lists import HashLists, digest_of
-from metacurate.images.judge import JudgeStage
-from metacurate.images.measure import FOLDER, Measured, MeasureStage, Meter
-from metacurate.images.references import ONLY_HASH, References, ReferenceStage
+from metacurate.images.filters.decide import decide
+from metacurate.images.filters.hash_lists import HashLists, digest_of
+from metacurate.images.filters.judge import JudgeStage
+from metacurate.images.filters.measure import FOLDER, Measured, MeasureStage, Meter
+from metacurate.images.filters.references import ONLY_HASH, References, ReferenceStage
+from metacurate.images.filters.verdicts import VERDICTS, Filters
 from metacurate.images.shards import Shard, list_shards
-from metacurate.images.verdicts import VERDICTS, Filters
 from metacurate.pool.files import Source, absolute_sources
 
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from metacurate.errors import UsageError
-from metacurate.images.faces import FACES
-from metacurate.images.hash_lists import HashLists
-from metacurate.images.near import check_distance
+from metacurate.images.filters.faces import FACES
+from metacurate.images.filters.hash_lists import HashLists
+from metacurate.images.filters.near import check_distance
 
 Mask = npt.NDArray[np.bool_]
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from metacurate.errors import InputError
-from metacurate.images.hash_lists import HASH_TYPE, HashLists, digest_of, read_hash_list
+from metacurate.images.filters.hash_lists import HASH_TYPE, HashLists, digest_of, read_hash_list
 
 ONE, TWO = bytes(range(32)), bytes(range(1, 33))
 

@@ -112,7 +112,7 @@ def near_duplicates(codes: Codes, distance: int, fixed: int = 0) -> Near:
     Returns:
         For each that goes the nearest one that stays, of equally near ones the first.
     """
-    from metacurate.images import kernel  # compiled on its first use: --help is not to wait
+    from metacurate.images.filters import kernel  # compiled on its first use: --help is not to wait
 
     unique, first, inverse = _unique(codes)
     # Of the fixed ones equal codes all stay: the first of them stands for them.
@@ -141,7 +141,7 @@ def near_references(references: Codes, codes: Codes, distance: int) -> Near:
         For each the position of the nearest reference, of equally near ones the first; -1 for
         one that has none within the distance.
     """
-    from metacurate.images import kernel
+    from metacurate.images.filters import kernel
 
     keeper, apart = np.full(len(codes), -1, np.int64), np.zeros(len(codes), np.uint8)
     if len(references) and len(codes):

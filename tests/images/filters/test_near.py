@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metacurate.errors import UsageError
-from metacurate.images.near import (
+from metacurate.images.filters.near import (
     Chunks,
     Codes,
     near_duplicates,

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from metacurate.errors import InputError, first_line
 from metacurate.hashing.pairs import hash_pairs
-from metacurate.images.curated_pairs import text_column
+from metacurate.images.selection.curated_pairs import text_column
 from metacurate.images.shards import (
     SUCCESS,
     Pair,

@@ -8,11 +8,11 @@ import pyarrow as pa
 
 from metacurate.engine.storage import list_folder, read_bytes, remove, table_of, write_arrow
 from metacurate.engine.stores import Place
-from metacurate.images.hash_lists import HashLists
-from metacurate.images.near import Codes, Ints, near_duplicates, near_references
-from metacurate.images.references import References
+from metacurate.images.filters.hash_lists import HashLists
+from metacurate.images.filters.near import Codes, Ints, near_duplicates, near_references
+from metacurate.images.filters.references import References
+from metacurate.images.filters.verdicts import Filters, any_of, own_verdicts
 from metacurate.images.shards import Shard
-from metacurate.images.verdicts import Filters, any_of, own_verdicts
 
 DECIDED: Final = pa.schema(
     [

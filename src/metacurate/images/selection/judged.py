@@ -11,8 +11,8 @@ from metacurate.engine.manifest import MANIFEST
 from metacurate.engine.storage import is_file, list_folder, read_bytes, table_of
 from metacurate.engine.stores import Place, answering, place_of
 from metacurate.errors import InputError, UsageError, first_line
+from metacurate.images.filters.verdicts import IDENTITY
 from metacurate.images.shards import Shard
-from metacurate.images.verdicts import IDENTITY
 from metacurate.pool.files import identity_of
 from metacurate.pool.tables import many_at_once, open_parquet
 

@@ -15,11 +15,11 @@ from metacurate.engine.stores import Place, place_of
 from metacurate.engine.work import Engine
 from metacurate.engine.workspace import POOL_SHARDS_FILE, OnError, open_workspace
 from metacurate.errors import InputError, UsageError, first_line
-from metacurate.images.curated_pairs import CuratedPairs
-from metacurate.images.filter import drop_files, identity_of_shards, refuse_namesakes
-from metacurate.images.judged import Judged
-from metacurate.images.select_stage import KEYS, KeysStage, SelectStage
-from metacurate.images.selection import error_of, read_rows, reasons
+from metacurate.images.filters.filter import drop_files, identity_of_shards, refuse_namesakes
+from metacurate.images.selection.choice import error_of, read_rows, reasons
+from metacurate.images.selection.curated_pairs import CuratedPairs
+from metacurate.images.selection.judged import Judged
+from metacurate.images.selection.stage import KEYS, KeysStage, SelectStage
 from metacurate.images.shards import (
     Shard,
     list_shards,

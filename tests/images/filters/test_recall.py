@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from metacurate.images.hashes import perceptual_hash
-from metacurate.images.near import near_duplicates
-from metacurate.images.verdicts import DISTANCE
+from metacurate.images.filters.hashes import perceptual_hash
+from metacurate.images.filters.near import near_duplicates
+from metacurate.images.filters.verdicts import DISTANCE
 from tests.images.made import encoded
 
 COPIED, ALL = 400, 4000

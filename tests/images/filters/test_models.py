@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from metacurate.errors import InputError
-from metacurate.images.models import Model, Preparation, UnsafeScore, model_files
+from metacurate.images.filters.models import Model, Preparation, UnsafeScore, model_files
 from tests.images.made import flat, noise
 from tests.images.onnx_models import PLAIN, brightness, floats, image, save
 

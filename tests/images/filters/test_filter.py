@@ -12,11 +12,11 @@ import pytest
 from metacurate.engine.local import LocalEngine
 from metacurate.engine.run import CorruptInputError
 from metacurate.errors import InputError, MetacurateError, UsageError
-from metacurate.images import measure
-from metacurate.images.decide import ranked
-from metacurate.images.filter import filter_images
+from metacurate.images.filters import measure
+from metacurate.images.filters.decide import ranked
+from metacurate.images.filters.filter import filter_images
+from metacurate.images.filters.verdicts import IDENTITY, Filters
 from metacurate.images.shards import list_shards
-from metacurate.images.verdicts import IDENTITY, Filters
 from tests.images.made import Inline, encoded, flat, noise, write_set
 from tests.images.onnx_models import PLAIN, brightness, faces
 

@@ -13,11 +13,11 @@ from metacurate.engine.storage import write_parquet
 from metacurate.engine.stores import Place
 from metacurate.engine.workspace import versions
 from metacurate.errors import InputError, MetacurateError, first_line
-from metacurate.images.curated_pairs import CuratedPairs
-from metacurate.images.faces import blur_faces
-from metacurate.images.judged import Judged
-from metacurate.images.measure import MAX_PIXELS
-from metacurate.images.selection import Choice, error_of, read_rows, reasons
+from metacurate.images.filters.faces import blur_faces
+from metacurate.images.filters.measure import MAX_PIXELS
+from metacurate.images.selection.choice import Choice, error_of, read_rows, reasons
+from metacurate.images.selection.curated_pairs import CuratedPairs
+from metacurate.images.selection.judged import Judged
 from metacurate.images.shards import (
     Sample,
     Shard,

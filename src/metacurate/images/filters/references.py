@@ -15,8 +15,8 @@ from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
 from metacurate.engine.storage import arrow_tables
 from metacurate.engine.stores import Place
 from metacurate.errors import InputError, UsageError, first_line
-from metacurate.images.measure import Measured, Meter
-from metacurate.images.near import Codes
+from metacurate.images.filters.measure import Measured, Meter
+from metacurate.images.filters.near import Codes
 from metacurate.images.shards import IMAGE_ENDINGS, read_samples
 from metacurate.pool.files import format_of, identity_of
 from metacurate.pool.tables import column_type, open_parquet

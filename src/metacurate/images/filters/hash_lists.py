@@ -98,7 +98,7 @@ class HashLists:
         """
         found = pc.is_in(sha256, self._exact).to_numpy(zero_copy_only=False)
         if pdq is not None and len(self._similar):
-            from metacurate.images import kernel
+            from metacurate.images.filters import kernel
 
             there = pdq.is_valid().to_numpy(zero_copy_only=False)
             near = np.zeros(int(there.sum()), np.bool_)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from metacurate.errors import InputError
-from metacurate.images.models import Model, Preparation
+from metacurate.images.filters.models import Model, Preparation
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -15,10 +15,9 @@ from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
 from metacurate.engine.storage import read_arrow, read_bytes, table_of, write_parquet
 from metacurate.engine.stores import Place
 from metacurate.errors import InputError
-from metacurate.images.hash_lists import HashLists
-from metacurate.images.measure import shard_units
-from metacurate.images.shards import Shard
-from metacurate.images.verdicts import (
+from metacurate.images.filters.hash_lists import HashLists
+from metacurate.images.filters.measure import shard_units
+from metacurate.images.filters.verdicts import (
     BENCHMARK,
     BROKEN,
     IDENTITY,
@@ -32,6 +31,7 @@ from metacurate.images.verdicts import (
     any_of,
     own_verdicts,
 )
+from metacurate.images.shards import Shard
 
 FORMAT = 1  # raise with each change of what verdicts are made of
 

@@ -16,10 +16,10 @@ import metacurate as mc
 from metacurate.engine.run import CorruptInputError
 from metacurate.errors import InputError, UsageError
 from metacurate.hashing.pairs import hash_pairs
-from metacurate.images.filter import filter_images
-from metacurate.images.select import read_keys, select_images
+from metacurate.images.filters.filter import filter_images
+from metacurate.images.filters.verdicts import Filters
+from metacurate.images.selection.select import read_keys, select_images
 from metacurate.images.shards import Sample, ShardWriter, list_shards, read_samples
-from metacurate.images.verdicts import Filters
 from metacurate.pool.pack import pack
 from tests.images.made import Inline, encoded, flat, noise, write_set
 from tests.images.onnx_models import faces

@@ -14,9 +14,9 @@ from metacurate.engine.storage import write_parquet
 from metacurate.engine.stores import Place
 from metacurate.engine.workspace import versions
 from metacurate.hashing.pairs import hash_pairs
-from metacurate.images.faces import FACES, FaceDetector
-from metacurate.images.hash_lists import HASH_TYPE, digest_of
-from metacurate.images.models import UnsafeScore, model_files
+from metacurate.images.filters.faces import FACES, FaceDetector
+from metacurate.images.filters.hash_lists import HASH_TYPE, digest_of
+from metacurate.images.filters.models import UnsafeScore, model_files
 from metacurate.images.shards import Shard, read_samples
 
 FORMAT = 1  # raise with each change of what is measured
@@ -128,7 +128,7 @@ class Meter:
         self._decoding = decoding
         self._asked = measured
         if measured.perceptual or measured.pdq:
-            from metacurate.images import hashes
+            from metacurate.images.filters import hashes
 
             self._hashes = hashes
         if measured.pdq:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from metacurate.errors import InputError
-from metacurate.images.faces import Face, FaceDetector, best_boxes, blur_faces
+from metacurate.images.filters.faces import Face, FaceDetector, best_boxes, blur_faces
 from tests.images.made import encoded, noise
 from tests.images.onnx_models import brightness, faces
 

@@ -1,0 +1,1 @@
+"""What speaks against images: measured, judged, and written down; nothing is removed."""

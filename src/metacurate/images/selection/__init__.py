@@ -1,0 +1,1 @@
+"""New shards, or lists of keys, of the images and pairs that stay."""
