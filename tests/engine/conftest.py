@@ -45,19 +45,31 @@ def with_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    try:
-        server = S3Server(tmp_path_factory.mktemp("s3"))
-    except NotInstalledError as error:
-        pytest.skip(str(error))
-    with server:
-        yield server
+def s3_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("s3")
 
 
 @pytest.fixture(scope="session")
-def before_it(server: S3Server) -> Iterator[TcpProxy]:
+def prepared(s3_folder: Path) -> S3Server:
+    """A server that is not started: whatever starts it finds it at the same address."""
+    try:
+        return S3Server(s3_folder)
+    except NotInstalledError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def server(prepared: S3Server, s3_folder: Path) -> Iterator[S3Server]:
+    """It runs for the modules that use it only: it is never idle."""
+    with prepared:
+        yield prepared
+    shutil.rmtree(s3_folder / "data")
+
+
+@pytest.fixture(scope="session")
+def before_it(prepared: S3Server) -> Iterator[TcpProxy]:
     """One for the whole session: s3fs keeps to the address that it has found first."""
-    with TcpProxy("127.0.0.1", server.port) as proxy:
+    with TcpProxy("127.0.0.1", prepared.port) as proxy:
         yield proxy
 
 

@@ -350,10 +350,10 @@ def test_what_a_living_job_has_written_stays(slurm: Name, tmp_path: Path) -> Non
 
 def test_a_refused_run_takes_nothing_from_living_jobs(slurm: Name, tmp_path: Path) -> None:
     texts = write_files(tmp_path, 4, {2: "wait"})
-    with start(tmp_path, slurm) as process:
-        wait_until(lambda: len(begun(tmp_path)) == 4 and recorded(tmp_path) == 3)
-        process.kill()
     out = tmp_path / "out"
+    with start(tmp_path, slurm) as process:
+        wait_until(lambda: len(begun(tmp_path)) == 4 and len(list(out.rglob("*_result.pkl"))) == 3)
+        process.kill()
     ours = {"command": "letters", "pool": ["files"]}
     (out / ".metacurate" / "configuration.json").write_text(json.dumps(ours))
     (out / ".metacurate" / ".0.tmp").touch()  # as a job writes it

@@ -1,6 +1,7 @@
 """Threads and processes do the same work, and end when they are told to."""
 
 import os
+import random
 import re
 import signal
 import subprocess
@@ -93,6 +94,49 @@ def test_a_killed_process_is_an_error_that_says_so() -> None:
         done.extend(map_processes(die, range(5), 2, print))
     assert 2 in error.value.begun
     assert sorted([*done, *error.value.begun, *error.value.waiting]) == list(range(5))
+
+
+INTERRUPTED = """
+import sys
+from test_local import nap
+from metacurate.engine import local
+if __name__ == "__main__":
+    for i in getattr(local, sys.argv[1])(nap, range(int(sys.argv[2])), 2, lambda work: None):
+        if i == 0:
+            print("begun", flush=True)
+"""
+
+
+def nap(item: int, stop: Stop, advance: Advance) -> int:
+    time.sleep(0.001)
+    return item
+
+
+@pytest.mark.parametrize(
+    ("spread", "items", "times"), [("map_threads", 20_000, 5), ("map_processes", 5_000, 2)]
+)
+def test_ctrl_c_at_any_moment_ends_it(spread: str, items: int, times: int, tmp_path: Path) -> None:
+    script = tmp_path / "interrupted.py"
+    script.write_text(INTERRUPTED)
+    for _ in range(times):
+        process = subprocess.Popen(
+            [sys.executable, script, spread, str(items)],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begun\n"
+            time.sleep(random.random() / 2)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=20)
+            assert errors.splitlines()[-1] == "KeyboardInterrupt"
+        finally:
+            process.kill()
+            process.communicate()
 
 
 def hold_the_lock(item: Path, stop: Stop, advance: Advance) -> None:

@@ -11,15 +11,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    Future,
-    ProcessPoolExecutor,
-    ThreadPoolExecutor,
-    wait,
-)
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from itertools import islice
+from multiprocessing.process import BaseProcess
+from queue import Empty, SimpleQueue
 from typing import Any, ClassVar, TypeVar
 
 from metacurate.engine.stage import Stop, Unit
@@ -30,6 +28,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 POLL = 0.2  # seconds between two looks at what processes have done
+AHEAD = 16  # items handed out for each process: each time Ctrl-C could leave a lock of the pool
 GRACE = 5.0  # seconds that processes have for ending by themselves
 PARENT_DEATH_SIGNAL = 1  # of prctl(2)
 KILLS = (
@@ -140,10 +139,11 @@ def map_threads(
     """Run a function over items in threads; results come as they are ready.
 
     When the caller stops listening (an error, Ctrl-C), the items that wait are dropped, and
-    those at work are told by the event.
+    those at work are told. What the caller waits for has no lock that it could keep from a
+    worker when Ctrl-C comes: the futures of a pool have.
 
     Args:
-        function: takes an item, the event that asks it to stop, and `advance`.
+        function: takes an item, what asks it to stop, and `advance`.
         items: what to work on.
         workers: number of threads.
         advance: told of work that is done, from any thread.
@@ -151,18 +151,35 @@ def map_threads(
     Yields:
         The results, in no certain order.
     """
-    stop = threading.Event()
+    stopped = ctypes.c_byte(0)
+    stop = _Stopped(stopped)
+    left: SimpleQueue[Item] = SimpleQueue()
+    done: SimpleQueue[Future[Result]] = SimpleQueue()
+
+    def work() -> None:
+        while not stop.is_set():
+            try:
+                item = left.get_nowait()
+            except Empty:
+                return
+            made: Future[Result] = Future()
+            try:
+                made.set_result(function(item, stop, advance))
+            except BaseException as error:  # noqa: BLE001 - the caller has it
+                made.set_exception(error)
+            done.put(made)
+
+    for item in items:
+        left.put(item)
+    n_items = left.qsize()
     with ThreadPoolExecutor(workers, thread_name_prefix="metacurate") as pool:
-        waiting: set[Future[Result]] = set()
         try:
-            waiting.update(pool.submit(function, item, stop, advance) for item in items)
-            while waiting:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
+            for _ in range(min(workers, n_items)):
+                pool.submit(work)
+            for _ in range(n_items):
+                yield done.get().result()
         finally:
-            stop.set()
-            _cancel(waiting)
+            stopped.value = 1
 
 
 def map_processes(
@@ -202,39 +219,63 @@ def map_processes(
             advance(total - told)
             told = total
 
-    with ProcessPoolExecutor(
+    pool = ProcessPoolExecutor(
         min(workers, max(1, len(items))), context, _begin, (stopped, begun, done_by_item)
-    ) as pool:
-        waiting: dict[Future[Result], int] = {}
-        left = set(range(len(items)))
-        try:
-            for i, item in enumerate(items):
-                waiting[pool.submit(_work, function, i, item)] = i
-            while waiting:
-                done = wait(waiting, timeout=POLL, return_when=FIRST_COMPLETED).done
-                tell()
-                for future in sorted(done, key=lambda future: future.exception() is not None):
-                    result = future.result()  # those that are good first
-                    left.discard(waiting.pop(future))
-                    yield result
-        except BrokenProcessPool as error:
+    )
+    waiting: dict[Future[Result], int] = {}
+    done: SimpleQueue[Future[Result]] = SimpleQueue()
+    left = set(range(len(items)))
+    try:
+        coming = enumerate(items)
+        while True:
+            for i, item in islice(coming, AHEAD * workers - len(waiting)):
+                future = pool.submit(_work, function, i, item)
+                waiting[future] = i
+                future.add_done_callback(done.put)
+            if not waiting:
+                break
+            ready = _take(done, POLL)
             tell()
-            raise WorkerDiedError(
-                {i: done_by_item[i] for i in sorted(left) if begun[i]},
-                [i for i in sorted(left) if not begun[i]],
-            ) from error
-        finally:
-            stopped.value = 1
-            _cancel(waiting)
-            _, late = wait(waiting, timeout=GRACE)
-            for process in multiprocessing.active_children() if late else ():
-                if process not in others:  # it is deep in a library; what it recorded stays
-                    process.terminate()
+            for future in sorted(ready, key=lambda future: future.exception() is not None):
+                result = future.result()  # those that are good first
+                left.discard(waiting.pop(future))
+                yield result
+    except BrokenProcessPool as error:
+        tell()
+        raise WorkerDiedError(
+            {i: done_by_item[i] for i in sorted(left) if begun[i]},
+            [i for i in sorted(left) if not begun[i]],
+        ) from error
+    finally:
+        stopped.value = 1
+        pool.shutdown(wait=False, cancel_futures=True)  # a thread of the pool does the rest
+        _end([one for one in multiprocessing.active_children() if one not in others])
 
 
-def _cancel(futures: Iterable[Future[Any]]) -> None:
-    for future in futures:
-        future.cancel()
+def _take(done: SimpleQueue[Future[Result]], seconds: float) -> list[Future[Result]]:
+    """What is done, after a wait of some seconds at the most.
+
+    To wait for the futures themselves would take all their locks each time, and Ctrl-C then
+    leaves one that no process's result can get past.
+    """
+    ready = []
+    with suppress(Empty):
+        ready.append(done.get(timeout=seconds))
+        while True:
+            ready.append(done.get_nowait())
+    return ready
+
+
+def _end(processes: Sequence[BaseProcess]) -> None:
+    """Wait for processes that end by themselves; a second Ctrl-C doesn't."""
+    deadline = time.monotonic() + GRACE
+    try:
+        for process in processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+    finally:
+        for process in processes:
+            if process.is_alive():  # it is deep in a library; what it recorded stays
+                process.terminate()
 
 
 class _Stopped:
