@@ -17,6 +17,7 @@ from metacurate.images.shards import (
     ShardWriter,
     drop_other_shards,
     list_shards,
+    read_columns,
     read_samples,
     read_table,
     sample_key,
@@ -52,7 +53,7 @@ def test_samples_come_back(
         for one in wanted:
             tar.add(one)
     stripped = None if text is None else text.removesuffix("\n")
-    found = list(read_samples(str(path), images=images))
+    found = list(read_samples(str(path), images=lambda _: images))
     assert [one.key for one in found] == keys
     assert [one.text for one in found] == [stripped] * len(keys)
     assert [one.image for one in found] == [one.image if images else None for one in wanted]
@@ -125,7 +126,8 @@ def test_shards_are_found_with_their_tables(tmp_path: Path) -> None:
     write_tar(tmp_path / "00001.tar")
     first, second = list_shards(str(tmp_path))
     assert (first.name, first.rows, first.tar) == ("00000", 2, str(tmp_path / "00000.tar"))
-    assert read_table(first, ["key"]).equals(table)
+    assert read_table(first).equals(table)
+    assert read_columns(first, ["key", "other"]).equals(table)
     assert json.loads((tmp_path / "00000_stats.json").read_text())["count"] == 2
     assert second.table is None
     with pytest.raises(InputError, match=r"no table beside it: 00001\.parquet"):

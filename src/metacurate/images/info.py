@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from metacurate.errors import InputError
-from metacurate.images.shards import SUCCESS, Shard, read_table
+from metacurate.images.shards import SUCCESS, Shard, read_columns
 
 HOST = r"^\s*[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#]*@)?(?P<host>\[[^\]/?#]*\]|[^/?#:]*)"
 NO_HOST = "(none)"
@@ -51,10 +51,11 @@ def _told(shard: Shard) -> pa.Table:
     """The rows of a shard's table, with their status."""
     if shard.table is not None and not shard.rows:
         return pa.table({name: pa.array([], pa.string()) for name in COLUMNS})
-    try:
-        return read_table(shard, COLUMNS)
-    except KeyError as error:
-        raise InputError(str(shard.table), f"has no column {error}") from error
+    table = read_columns(shard, COLUMNS)
+    missing = [name for name in COLUMNS if name not in table.column_names]
+    if missing:
+        raise InputError(str(shard.table), f"has no column '{missing[0]}'")
+    return table
 
 
 def _images(table: pa.Table) -> pa.Table:

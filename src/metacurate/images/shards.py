@@ -9,12 +9,13 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from metacurate.engine.storage import (
     is_folder,
@@ -180,33 +181,54 @@ def _look_at(tar: str, table: str | None) -> Shard:
     return Shard(name, tar, table, identity, rows)
 
 
-def read_table(shard: Shard, columns: Sequence[str] | None = None) -> pa.Table:
+def read_table(shard: Shard) -> pa.Table:
     """Read the table beside a tar.
 
     Args:
-        shard: which. columns: to read; all without it.
+        shard: which.
 
     Raises:
-        InputError: when there is none, it is broken, or lacks a column.
+        InputError: when there is none, or it is broken.
     """
+    return _read(shard, None)
+
+
+def read_columns(shard: Shard, columns: Sequence[str]) -> pa.Table:
+    """Read those of some columns that the table beside a tar has.
+
+    Args:
+        shard: which. columns: their names.
+
+    Raises:
+        InputError: when there is no table, or it is broken.
+    """
+    return _read(shard, columns)
+
+
+def _read(shard: Shard, columns: Sequence[str] | None) -> pa.Table:
     if shard.table is None:
         raise InputError(shard.tar, f"has no table beside it: {shard.name}.parquet is missing")
     try:
-        return table_of(read_bytes(place_of(shard.table)), columns)
+        content = read_bytes(place_of(shard.table))
+        if columns is not None:
+            there = pq.read_schema(pa.BufferReader(content)).names
+            columns = [name for name in columns if name in there]
+        return table_of(content, columns)
     except FileNotFoundError as error:
         raise InputError(shard.table, "is not there any more") from error
     except (pa.ArrowException, OSError) as error:
         raise InputError(shard.table, f"can't be read: {first_line(error)}") from error
 
 
-def read_samples(path: str, *, images: bool = True) -> Iterator[Sample]:
+def read_samples(path: str, *, images: Callable[[str], bool] = lambda _: True) -> Iterator[Sample]:
     """Read the samples of a tar, one after another; nothing in it can have anything run.
 
     Members with other endings than of images, .txt and .json are passed over.
 
     Args:
         path: path or URI of the tar.
-        images: whether to read the images; what is passed over costs next to nothing on a disk.
+        images: whether to read a sample's image, by its key; what is passed over costs next to
+            nothing on a disk.
 
     Raises:
         InputError: when it is damaged, cut short, a member is a pickle or too large, a name leads
@@ -219,7 +241,7 @@ def read_samples(path: str, *, images: bool = True) -> Iterator[Sample]:
         raise InputError(path, first_line(error)) from error
 
 
-def _read_samples(tar: TarReader, images: bool) -> Iterator[Sample]:
+def _read_samples(tar: TarReader, images: Callable[[str], bool]) -> Iterator[Sample]:
     key: str | None = None
     members: dict[str, Any] = {}
     seen: set[str] = set()
@@ -243,7 +265,7 @@ def _read_samples(tar: TarReader, images: bool) -> Iterator[Sample]:
             if "ending" not in members:
                 _refuse_large(member, IMAGE_LIMIT)
                 members["ending"] = ending
-                members["image"] = tar.content(member) if images else None
+                members["image"] = tar.content(member) if images(match[1]) else None
         elif ending in ("txt", "json"):
             _refuse_large(member, MEMBER_LIMIT)
             members[ending] = tar.content(member)

@@ -82,7 +82,7 @@ def read_rows(shard: Shard) -> Rows:
             return Rows(table, text, there)
     rows = [
         {KEY: sample.key, "url": sample.fields.get("url"), "text": pair["text"]}
-        for sample in read_samples(shard.tar, images=False)
+        for sample in read_samples(shard.tar, images=lambda _: False)
         for pair in sample.pairs or [{"text": None}]
     ]
     schema = pa.schema([(name, pa.string()) for name in (KEY, "url", "text")])

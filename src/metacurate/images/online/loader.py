@@ -1,0 +1,254 @@
+"""Balanced shards in PyTorch: batches made by workers, resumed from what was consumed."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+from metacurate.errors import MetacurateError, UsageError
+from metacurate.hashing.pairs import check_seed
+from metacurate.images.online.balancing import Share
+from metacurate.images.online.sharded import BalancedShards, SampleDict, to_sample
+
+try:
+    from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+except ModuleNotFoundError as missing:
+    if missing.name != "torch":
+        raise
+    raise MetacurateError('loaders are PyTorch\'s: pip install "metacurate[train]"') from missing
+
+Batch = TypeVar("Batch")
+State = dict[str, Any]
+
+FORMAT = 1
+
+
+def as_is(samples: list[SampleDict]) -> list[SampleDict]:
+    """A batch as the list of its samples."""
+    return samples
+
+
+@dataclass(frozen=True)
+class _Made(Generic[Batch]):
+    """A batch, and how far its worker has come with it.
+
+    Attributes:
+        worker: as the slots of the rank are counted. position: samples that it has yielded.
+        share: of what it has considered by then. batch: of samples.
+    """
+
+    worker: int
+    position: int
+    share: Share
+    batch: Batch
+
+
+class _Batches(IterableDataset[_Made[Any]]):
+    """What the workers of a loader do."""
+
+    def __init__(
+        self,
+        shards: BalancedShards,
+        workers: int,
+        length: int | None,
+        batch_size: int,
+        collate: Callable[[list[SampleDict]], Any],
+        drop_last: bool,
+        consumed: list[int],
+        turn: int,
+    ) -> None:
+        self._shards = shards
+        self._workers = workers
+        self._length = length
+        self._batch_size = batch_size
+        self._collate = collate
+        self._drop_last = drop_last
+        self._consumed = consumed
+        self._turn = turn
+
+    def __iter__(self) -> Iterator[_Made[Any]]:
+        info = get_worker_info()
+        # PyTorch asks its first worker first: which is to be the one whose turn it is.
+        worker = (self._turn + (0 if info is None else info.id)) % self._workers
+        position = self._consumed[worker]
+        stream = self._shards.stream(worker, self._workers, self._length, position)
+        samples: list[SampleDict] = []
+        for kept in stream:
+            samples.append(to_sample(kept))
+            if len(samples) == self._batch_size:
+                position += len(samples)
+                yield self._made(worker, position, stream.share, samples)
+                samples = []
+        if samples and not self._drop_last:
+            yield self._made(worker, position + len(samples), stream.share, samples)
+
+    def _made(
+        self, worker: int, position: int, share: Share, samples: list[SampleDict]
+    ) -> _Made[Any]:
+        return _Made(worker, position, replace(share), self._collate(samples))
+
+
+class Loader(Generic[Batch]):
+    """Batches of one epoch after another, for one rank.
+
+    Each pass over it is an epoch, and the next pass is the next one. After `load_state_dict` a
+    pass goes on where that state was told: with the same shards, seed, ranks and workers the same
+    samples follow, whatever workers had prefetched.
+
+    Attributes:
+        shards: what is read.
+        share: of what the batches of this pass, or of the last one, have considered, and kept; exact
+            at the end of an epoch, before it some samples ahead, since they are drawn in blocks.
+    """
+
+    def __init__(
+        self,
+        shards: BalancedShards,
+        batch_size: int,
+        *,
+        workers: int = 0,
+        collate: Callable[[list[SampleDict]], Batch] = as_is,  # type: ignore[assignment]
+        drop_last: bool = False,
+        **options: Any,
+    ) -> None:
+        """Prepare; workers are started by each pass.
+
+        Args:
+            shards: what to read. batch_size: samples of a batch.
+            workers: processes that read and decode; 0 for this one.
+            collate: makes a batch of samples, in the worker: it decodes them, too.
+            drop_last: whether a worker's last batch is left out where it is smaller.
+            **options: of PyTorch's DataLoader: `prefetch_factor`, `pin_memory`, and the like.
+
+        Raises:
+            UsageError: for a number that can't be.
+        """
+        if batch_size < 1:
+            raise UsageError(f"a batch of {batch_size} samples is too small: 1 is the least")
+        if workers < 0:
+            raise UsageError(f"{workers} workers can't work: 0 is the least")
+        self.shards = shards
+        self._batch_size = batch_size
+        self._workers = workers
+        self._collate = collate
+        self._drop_last = drop_last
+        self._options = options
+        self._lengths: dict[int, int | None] = {}
+        self._shares: list[Share] = []
+        self._restart()
+
+    @property
+    def epoch(self) -> int:
+        """Which epoch the next pass is of, or goes on with."""
+        return self.shards.epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin an epoch.
+
+        Args:
+            epoch: from 0 on.
+
+        Raises:
+            UsageError: for one out of range.
+        """
+        self.shards = replace(self.shards, epoch=check_seed(epoch, "epoch"))
+        self._restart()
+
+    def _restart(self) -> None:
+        self._consumed = [0] * self._slots
+        self._turn = 0
+
+    @property
+    def _slots(self) -> int:
+        return max(1, self._workers)
+
+    @property
+    def _length(self) -> int | None:
+        if self.epoch not in self._lengths:
+            self._lengths = {self.epoch: self.shards.length(self._slots)}
+        return self._lengths[self.epoch]
+
+    @property
+    def share(self) -> Share:
+        """Of what was considered by the batches that were consumed, and kept."""
+        return Share(
+            *(
+                sum(getattr(share, name) for share in self._shares)
+                for name in ("images", "pairs", "kept_images", "kept_pairs")
+            )
+        )
+
+    def __len__(self) -> int:
+        """Batches of an epoch, from its beginning.
+
+        Raises:
+            TypeError: where ranks are not made even: it is not known before.
+        """
+        if self._length is None:
+            raise TypeError("how many batches there are is known only with even='pad' or 'stop'")
+        whole, rest = divmod(self._length, self._batch_size)
+        return self._slots * (whole + (rest > 0 and not self._drop_last))
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches that were not consumed.
+
+        Raises:
+            InputError: when a shard is damaged.
+        """
+        self._shares = [Share() for _ in range(self._slots)]
+        batches = _Batches(
+            self.shards, self._slots, self._length, self._batch_size, self._collate,
+            self._drop_last, list(self._consumed), self._turn,
+        )  # fmt: skip
+        for made in DataLoader(
+            batches, batch_size=None, num_workers=self._workers, **self._options
+        ):
+            self._consumed[made.worker] = made.position
+            self._shares[made.worker] = made.share
+            self._turn = (made.worker + 1) % self._slots
+            yield made.batch
+        self.set_epoch(self.epoch + 1)
+
+    def state_dict(self) -> State:
+        """What was consumed, and of what: small, and JSON."""
+        return {**self._fixed(), "consumed": list(self._consumed), "turn": self._turn}
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on from where a loader was when it told its state.
+
+        Args:
+            state: from `state_dict`.
+
+        Raises:
+            UsageError: where it is of other shards, ranks, workers or draws, naming both.
+        """
+        epoch = state.get("epoch")
+        if isinstance(epoch, int):
+            self.set_epoch(epoch)
+        fixed = self._fixed()
+        differing = [
+            f"{name.replace('_', ' ')} {state.get(name)!r}, not {value!r}"
+            for name, value in fixed.items()
+            if state.get(name) != value
+        ]
+        if differing:
+            raise UsageError(f"the state is of another loader: {'; '.join(differing)}")
+        self._consumed = [int(number) for number in state["consumed"]]
+        self._turn = int(state["turn"])
+
+    def _fixed(self) -> State:
+        """What has to be the same for the same samples to follow."""
+        shards = self.shards
+        return {
+            "format": FORMAT,
+            "epoch": shards.epoch,
+            "seed": shards.seed,
+            "rank": shards.rank,
+            "world_size": shards.world_size,
+            "workers": self._workers,
+            "buffer": shards.buffer,
+            "even": shards.even,
+            "shards": shards.identity,
+            "metadata": shards.matcher.metadata.digest,
+            "mode": shards.matcher.mode,
+            "threshold": shards.balance.threshold,
+        }

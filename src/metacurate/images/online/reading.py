@@ -1,0 +1,218 @@
+"""Samples of shards as webdataset has them, and parts of shards in the order of an epoch."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from metacurate.engine.workspace import OnError
+from metacurate.errors import InputError
+from metacurate.hashing.pairs import draw_seed, hash_columns
+from metacurate.images.shards import (
+    SUCCESS,
+    Sample,
+    Shard,
+    list_shards,
+    read_columns,
+    read_samples,
+)
+from metacurate.pool.files import Source
+from metacurate.pool.tables import many_at_once
+
+log = logging.getLogger(__name__)
+
+Counts = npt.NDArray[np.int64]
+
+
+class Part(NamedTuple):
+    """Samples of a shard that one slot considers.
+
+    Attributes:
+        shard: which. first: number of the first of them in the tar.
+        stop: of the first behind them; None for all that follow.
+    """
+
+    shard: Shard
+    first: int
+    stop: int | None
+
+
+def samples_of(source: Source) -> Iterator[dict[str, Any]]:
+    """Samples of shards, one after another, for a pipeline of webdataset.
+
+    In place of webdataset's own reader, whose `pipe:` runs commands.
+
+    Args:
+        source: a folder, a tar, a glob, or a list of these; paths or URIs.
+
+    Yields:
+        `__key__`, `__url__` (the tar), the image by its ending, `txt` as a string, and `json` as a
+        dict.
+
+    Raises:
+        UsageError: when there are none, or a source is a command to be run.
+        InputError: when a tar is damaged, or holds a pickle.
+    """
+    for shard in list_shards(source):
+        for sample in read_samples(shard.tar):
+            yield web_sample(shard.tar, sample)
+
+
+def web_sample(tar: str, sample: Sample) -> dict[str, Any]:
+    """A sample as webdataset has it.
+
+    Args:
+        tar: path or URI. sample: of it.
+    """
+    made: dict[str, Any] = {"__key__": sample.key, "__url__": tar}
+    if sample.ending is not None:
+        made[sample.ending] = sample.image
+    if sample.text is not None:
+        made["txt"] = sample.text
+    return {**made, "json": dict(sample.fields)}
+
+
+def count_samples(shards: Sequence[Shard]) -> Counts:
+    """How many samples shards hold: by their tables, or where there is none by the tars.
+
+    Args:
+        shards: which.
+
+    Returns:
+        int64[shards].
+
+    Raises:
+        InputError: when one can't be read.
+    """
+    return np.array(many_at_once(_count, shards), np.int64)
+
+
+def _count(shard: Shard) -> int:
+    if shard.table is None:
+        return sum(1 for _ in read_samples(shard.tar, images=lambda _: False))
+    return len(pc.unique(rows_there(shard, ["key"])["key"]))
+
+
+def rows_there(shard: Shard, columns: Sequence[str]) -> pa.Table:
+    """The rows of a table whose image is there.
+
+    Args:
+        shard: which. columns: to read; `key` must be there, the others may be missing.
+
+    Raises:
+        InputError: when it can't be read.
+    """
+    table = read_columns(shard, [*columns, "status"])
+    if "key" not in table.column_names:
+        raise InputError(str(shard.table), "has no column 'key'")
+    if "status" in table.column_names:
+        table = table.filter(pc.equal(table["status"], SUCCESS)).drop_columns(["status"])
+    return table
+
+
+def shuffled(shards: Sequence[Shard], seed: int, epoch: int) -> list[int]:
+    """An order of shards: by the hash of their names, of purpose `shuffle` and index epoch.
+
+    Args:
+        shards: which. seed, epoch: uint64.
+
+    Returns:
+        Places among them.
+    """
+    names = pa.array([shard.name for shard in shards], pa.string())
+    hashes = hash_columns([names], [draw_seed(seed, "shuffle", epoch)])[0]
+    order: list[int] = np.argsort(hashes, kind="stable").tolist()
+    return order
+
+
+def deal(shards: Sequence[Shard], samples: Counts, slots: int) -> list[list[Part]]:
+    """Deal samples out so that each slot considers as many as the others, or one more.
+
+    All samples in the order of the shards are cut into ranges: so a slot reads whole shards, but
+    for the first and last of its own.
+
+    Args:
+        shards: in order. samples: int64[shards], how many they hold. slots: how many there are.
+
+    Returns:
+        The parts of each slot. What a tar holds beyond its number goes to who has its end.
+    """
+    starts = np.concatenate([[0], np.cumsum(samples)])
+    total = int(starts[-1])
+    edges = [total * slot // slots for slot in range(slots + 1)]
+    dealt: list[list[Part]] = []
+    for begin, end in pairwise(edges):
+        parts = []
+        place = int(np.searchsorted(starts, begin, side="right")) - 1
+        while place < len(shards) and starts[place] < end:
+            first, stop = max(begin, int(starts[place])), min(end, int(starts[place + 1]))
+            if first < stop:
+                last = None if stop == starts[place + 1] else stop - int(starts[place])
+                parts.append(Part(shards[place], first - int(starts[place]), last))
+            place += 1
+        dealt.append(parts)
+    return dealt
+
+
+def read_part(
+    part: Part, images: Callable[[str], bool], on_error: OnError
+) -> Iterator[tuple[Shard, Sample]]:
+    """The samples of a part that have an image.
+
+    Args:
+        part: which. images: whether to read an image, by the sample's key.
+        on_error: ``fail`` for a damaged tar; or ``skip`` the rest of it, and log that.
+
+    Raises:
+        InputError: when a tar is damaged, and that is not to be skipped.
+    """
+    place = 0
+
+    def wanted(key: str) -> bool:
+        return part.first <= place and images(key)
+
+    try:
+        for sample in read_samples(part.shard.tar, images=wanted):
+            if part.stop is not None and place >= part.stop:
+                return
+            if place >= part.first and sample.ending is not None:
+                yield part.shard, sample
+            place += 1
+    except InputError as error:
+        if on_error == "fail":
+            raise
+        log.warning("skipped: %s", error)
+
+
+def read_images(entries: Iterable[tuple[Shard, str]]) -> dict[tuple[str, str], bytes]:
+    """Read some images, each shard once.
+
+    Args:
+        entries: shard and key of each.
+
+    Returns:
+        Their bytes, by tar and key.
+
+    Raises:
+        InputError: when a tar is damaged, or one is not there any more.
+    """
+    wanted: dict[str, set[str]] = {}
+    for shard, key in entries:
+        wanted.setdefault(shard.tar, set()).add(key)
+    found: dict[tuple[str, str], bytes] = {}
+    for tar, keys in wanted.items():
+        left = len(keys)
+        for sample in read_samples(tar, images=keys.__contains__):
+            if sample.image is not None:
+                found[tar, sample.key] = sample.image
+                left -= 1
+            if not left:
+                break
+        if left:
+            raise InputError(tar, "has lost a sample since it was read last")
+    return found
