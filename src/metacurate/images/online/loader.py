@@ -96,8 +96,8 @@ class Loader(Generic[Batch]):
 
     Attributes:
         shards: what is read.
-        share: of what the batches of this pass, or of the last one, have considered, and kept; exact
-            at the end of an epoch, before it some samples ahead, since they are drawn in blocks.
+        share: of what the batches of this pass, or of the last one, have considered, and kept;
+            exact at the end of an epoch, before it some samples ahead, which are drawn in blocks.
     """
 
     def __init__(
