@@ -15,6 +15,7 @@ from benchmarks import (
     extract,
     matching,
     ngrams,
+    online,
     scale,
 )
 from benchmarks.data import ROOT, WORK
@@ -33,6 +34,7 @@ BENCHMARKS: dict[str, Callable[[Sizes], Section]] = {
     "scale": scale.run,
     "explore": explore.run,
     "download": download.run,
+    "online": online.run,
 }
 
 

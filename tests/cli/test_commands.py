@@ -769,6 +769,16 @@ OPTIONS = {
     "metadata info": "--json",
     "metadata diff": "--json",
     "metadata convert": "",
+    "images download": f"{ENGINES} --out --contact --images-per-shard --resize --quality "
+    "--max-pixels --max-bytes --connections --per-host --host-pause --connect-timeout --timeout "
+    "--tries --respect-opt-out --ignore-opt-out --allow-network --where --columns --url-column "
+    "--text-column --on-error --json",
+    "images filter": f"{ENGINES} --out --near-duplicates --distance --benchmark --sha256-list "
+    "--pdq-list --nsfw-model --nsfw-threshold --face-model --smallest-side --aspect-ratio --seed "
+    "--on-error --json",
+    "images select": f"{ENGINES} --out --verdicts --drop --where --pairs --keys --blur-faces "
+    "--on-error --json",
+    "images info": "--hosts --sample --to --seed --json",
 }
 
 
@@ -777,14 +787,14 @@ def test_help_shows_an_example_and_the_options(command: str, options: str) -> No
     done = call(f"{command} --help")
     assert (done.code, done.err) == (0, "")
     assert f"metacurate {command} " in done.out.partition("Example")[2]
-    shown = set(re.findall(r"--[a-z-]+", done.out))
+    shown = set(re.findall(r"--[a-z0-9-]+", done.out))
     assert shown >= {"--help", *options.split()}
 
 
 def test_help_lists_all_commands() -> None:
-    top, below = call("--help").out, call("metadata -h").out
+    top, below = call("--help").out, call("metadata -h").out + call("images -h").out
     assert all(re.search(rf"^.? ?{name.split()[0]} ", top, re.MULTILINE) for name in OPTIONS)
-    assert all(name in below for name in ("build", "fetch", "info", "diff", "convert"))
+    assert all(name in below for name in ("build", "fetch", "info", "diff", "convert", "select"))
 
 
 HEAVY = """

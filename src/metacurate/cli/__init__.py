@@ -13,7 +13,6 @@ from metacurate import __version__
 from metacurate.cli import (
     compare,
     curation,
-    download,
     explore,
     extract,
     folders,
@@ -73,8 +72,6 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(metadata.app, name="metadata")
-for command in (download.download, download.info):
-    images.app.command()(command)
 app.add_typer(images.app, name="images")
 
 

@@ -1,20 +1,24 @@
-"""Commands for images: filter and select."""
+"""Commands for images: download and info (from download.py), filter and select."""
 
 from typing import Annotated, Any
 
 import typer
 
-from metacurate.cli import options
+from metacurate.cli import download, options
 from metacurate.cli.engines import on_any_engine
 from metacurate.cli.printing import print_summary
 
-app = typer.Typer(no_args_is_help=True, help="Filter shards of images, and select from them.")
+app = typer.Typer(
+    no_args_is_help=True, help="Download images into shards, filter them, and select from them."
+)
 
 Shards = Annotated[
     list[str],
     typer.Argument(help="Shards of images: folders, tars, globs or URIs of WebDataset tars."),
 ]
 DISTANCE = 6  # bits; as metacurate.images.filters.verdicts has it, which --help does not import
+
+app.command()(download.download)
 
 
 @app.command(name="filter")
@@ -170,3 +174,6 @@ def select(
             progress=progress, **runs,
         )  # fmt: skip
     print_summary(summary, f"Selected into {out}", as_json)
+
+
+app.command()(download.info)

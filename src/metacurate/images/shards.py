@@ -147,6 +147,9 @@ def list_shards(source: Source, out: Place | None = None) -> list[Shard]:
         if "://" not in one and is_folder(Path(one)) and not any(Path(one).glob("*.tar*")):
             raise UsageError(f"{one}: holds no tars")
     tars = list_files(source, lambda path: format_of(path) == "tar", "tars (.tar, .tar.gz)", out)
+    for tar in tars:
+        if format_of(tar) != "tar":
+            raise UsageError(f"{tar}: is no tar by its name")
     refuse_incomplete(tars)
     beside = _tables_beside(tars)
     return many_at_once(lambda tar: _look_at(tar, beside.get(_stem(tar))), tars)
