@@ -1,4 +1,4 @@
-"""Shards of images, and the pipeline of webdataset that reads them, with online balancing or not."""
+"""Shards of images, and the pipeline of webdataset that reads them, balanced online or not."""
 
 import hashlib
 import io
