@@ -60,6 +60,7 @@ CASES = {
     "/to/ipv6-loopback": "refused_address", "/to/mapped": "refused_address",
     "/to/odd": "refused_address", "/to/file": "refused_scheme", "/to/ftp": "refused_scheme",
     "/to/data": "refused_scheme", "/to/nothing": "bad_url", "/to/userinfo": "success",
+    "/odd-reason": "not_found", "/odd-robots": "opted_out", "/odd-coding": "not_an_image",
     "/noai": "opted_out", "/noimageai": "opted_out", "/noai-for-others": "success",
 }  # fmt: skip
 BUSY = {
@@ -356,6 +357,14 @@ class _Connection:
                 self.send(good, "X-Robots-Tag: noindex", "X-Robots-Tag: all, NoAI")
             case "noimageai":
                 self.send(good, "x-robots-tag: metacurate: noimageai")
+            case "odd-robots":
+                self.send(good, "X-Robots-Tag: noai, caf\xe9")
+            case "odd-coding":
+                self.send(good, "Content-Encoding: \xff\xe9")
+            case "odd-reason":
+                self.writer.write(
+                    b"HTTP/1.1 404 Pas trouv\xe9 \x1b[1m\r\nContent-Length: 0\r\n\r\n"
+                )
             case "noai-for-others":
                 self.send(good, "X-Robots-Tag: otherbot: noai, noimageai")
             case _:

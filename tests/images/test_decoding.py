@@ -375,3 +375,9 @@ def test_without_pillow_the_extra_is_named() -> None:
         code = f"import sys; sys.modules['{missing}'] = None; import metacurate.images.{module}"
         run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert 'pip install "metacurate[images]"' in run.stderr.splitlines()[-1]
+
+
+def test_what_follows_a_jpegs_end_is_nothing_to_it() -> None:
+    image = BytesIO()
+    Image.new("RGB", (20, 10), "red").save(image, "JPEG", progressive=True)
+    assert inspect(image.getvalue() + b"\xff\xda" * 1000, 10_000).width == 20

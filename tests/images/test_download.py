@@ -253,6 +253,51 @@ def test_other_flags_make_other_shards(server: HostileServer, tmp_path: Path) ->
     assert len(rows_of(out)) == 100
 
 
+def test_networks_that_are_allowed_later_are_reached(server: HostileServer, tmp_path: Path) -> None:
+    pool = write_pool(tmp_path / "p.parquet", good_urls(server, 3))
+    out = str(tmp_path / "out")
+    assert download(str(pool), out, contact="me@example.org")["status"] == {"refused_address": 3}
+    again = download(str(pool), out, contact="me@example.org", limits=LIMITS)
+    assert again["status"] == {"success": 3}
+
+
+def test_a_pool_that_is_written_anew_with_the_same_pairs_costs_nothing(
+    server: HostileServer, tmp_path: Path
+) -> None:
+    pool = write_pool(tmp_path / "p.parquet", good_urls(server, 100))
+    out = str(tmp_path / "out")
+    download(str(pool), out, **FEW)
+    server.reset()
+    pq.write_table(pq.read_table(pool)[::-1], pool, compression="gzip")
+    assert download(str(pool), out, **FEW)["resumed_shards"] == 2
+    assert not server.requests
+
+
+@pytest.mark.parametrize("ending", [".parquet", "_stats.json"])
+def test_what_lies_beside_a_tar_is_made_again(
+    server: HostileServer, tmp_path: Path, ending: str
+) -> None:
+    pool = write_pool(tmp_path / "p.parquet", good_urls(server, 100))
+    out = tmp_path / "out"
+    download(str(pool), str(out), **FEW)
+    (out / f"00001{ending}").unlink()
+    assert download(str(pool), str(out), **FEW)["resumed_shards"] == 1
+    assert (out / f"00001{ending}").exists()
+
+
+def test_pairs_of_other_pools_with_columns_of_curations_names(
+    server: HostileServer, tmp_path: Path
+) -> None:
+    pool = write_pool(
+        tmp_path / "p.parquet", good_urls(server, 2), entries=["a", "b"],
+        probability=[float("nan"), 0.5],
+    )  # fmt: skip
+    download(str(pool), str(tmp_path / "out"), **FEW)
+    samples = [s for one in list_shards(str(tmp_path / "out")) for s in read_samples(one.tar)]
+    assert sorted(sample.pairs[0].get("probability", 0) for sample in samples) == [0, 0.5]
+    assert not any("entries" in sample.pairs[0] for sample in samples)
+
+
 def test_a_shard_that_is_lost_is_made_again(server: HostileServer, tmp_path: Path) -> None:
     pool = write_pool(tmp_path / "p.parquet", good_urls(server, 100))
     out = tmp_path / "out"
@@ -303,5 +348,5 @@ def test_a_full_disk(server: HostileServer, tmp_path: Path) -> None:
     out.mkdir()
     (out / ".metacurate").mkdir()
     (out / ".metacurate" / "spools").write_text("a file where a folder is needed")
-    with pytest.raises(MetacurateError, match="spools: can't be written"):
+    with pytest.raises(MetacurateError, match=r"what comes can't be kept: .*spools"):
         download(str(pool), str(out), **FEW)

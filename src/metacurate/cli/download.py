@@ -130,7 +130,8 @@ def _network(text: str) -> IPv4Network | IPv6Network:
 def info(
     shards: Annotated[list[str], typer.Argument(help="Shards: a folder, tars, or globs.")],
     hosts: Annotated[
-        int, typer.Option("--hosts", help="Of how many hosts to tell, those with most images.")
+        int,
+        typer.Option("--hosts", min=0, help="Of how many hosts to tell, those with most images."),
     ] = 20,
     sample: Annotated[
         int | None,

@@ -57,6 +57,8 @@ TURNS = {
     4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
     6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
+JPEG_MARKER = re.compile(rb"\xff[^\x00\xff]")  # within a scan, ff is followed by 00
+START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 MOST_SCANS = 100  # of a JPEG: each one costs a pass over all pixels, and may have few bytes
 MOST_JPEG_SIDE = 65_500  # pixels that libjpeg can write
 
@@ -185,13 +187,26 @@ def _open(body: bytes, max_pixels: int) -> tuple[ImageFile, str]:
         raise ImageError(Status.NOT_AN_IMAGE, "this build of Pillow does not read AVIF")
     if name == "WEBP":
         _refuse_large(_webp_canvas(body), max_pixels)  # Pillow gets the memory as it opens it
-    if name == "JPEG" and body.count(b"\xff\xda") > MOST_SCANS:
+    if name == "JPEG" and body.count(b"\xff\xda") > MOST_SCANS and _scans(body) > MOST_SCANS:
         raise ImageError(Status.BROKEN_IMAGE, "more scans than any real JPEG has")
     image = READERS[name](BytesIO(body))
     _refuse_large(image.size, max_pixels)
     if isinstance(image, TiffImageFile):
         _refuse_large((image.tag_v2.get(322, 1), image.tag_v2.get(323, 1)), max_pixels)
     return image, ending
+
+
+def _scans(body: bytes) -> int:
+    """How many scans a JPEG has up to its end; behind that there may be anything, as a film."""
+    scans, place = 0, 2
+    while (found := JPEG_MARKER.search(body, place)) is not None:
+        marker, place = found[0][1], found.end()
+        if marker == END_OF_IMAGE:
+            break
+        scans += marker == START_OF_SCAN
+        if not 0xD0 <= marker <= 0xD8:
+            place += int.from_bytes(body[place : place + 2], "big")
+    return scans
 
 
 def _refuse_large(size: tuple[int, int], max_pixels: int) -> None:

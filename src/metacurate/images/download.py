@@ -4,11 +4,12 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from metacurate.engine.progress import Progress
 from metacurate.engine.run import Outcome
-from metacurate.engine.storage import arrow_tables, list_folder
+from metacurate.engine.storage import arrow_tables, list_folder, remove_folder
 from metacurate.engine.stores import Place, place_of
 from metacurate.engine.work import Engine
 from metacurate.engine.workspace import OnError, open_workspace
@@ -16,7 +17,8 @@ from metacurate.errors import UsageError
 from metacurate.images.download_stage import DownloadStage, Making
 from metacurate.images.fetching.limits import AGENT, FetchLimits
 from metacurate.images.listing import ListStage, list_key, refuse_without_urls, write_lists
-from metacurate.images.shards import SUCCESS, drop_other_shards
+from metacurate.images.shards import SUCCESS, drop_incomplete_shards, drop_other_shards
+from metacurate.images.spool import SPOOLS
 from metacurate.pool.files import Source, absolute_sources, find_files
 from metacurate.pool.opening import Asked, open_pools, parse_where
 
@@ -114,8 +116,12 @@ def download(
         images = write_lists(space.work, key, pool, rows.partials, images_per_shard)
         limits = replace(limits, per_host=max(1, limits.per_host // space.slots))
         stage = DownloadStage(images, Making(resize, quality, max_pixels), limits, space.work)
+        drop_incomplete_shards(folder)
         outcome = space.run(stage)
-        drop_other_shards(folder, (unit.source for unit in stage.units()))
+        made = [record.output for record in outcome.records if record.output is not None]
+        drop_other_shards(folder, (name.removesuffix(".tar") for name in made))
+        if isinstance(space.work, Path):
+            remove_folder(space.work / SPOOLS)
         summary = {
             "rows_read": sum(record.rows_read for record in rows.records),
             "invalid": sum(record.invalid for record in rows.records),
@@ -123,9 +129,10 @@ def download(
             "pairs": images.pairs,
             "images": images.images,
             **_totals(outcome),
-            "shards": len(outcome.records),
-            "bytes": _size_of(folder, outcome),
+            "shards": len(made),
+            "failed_shards": sum(record.failed for record in outcome.records),
             "resumed_shards": outcome.resumed,
+            "bytes": _size_of(folder, outcome),
             "seconds": space.unit_totals(outcome)["seconds"],
         }
         space.write_manifest(summary, {"pool": identity})

@@ -11,23 +11,22 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
-from metacurate.engine.storage import scratch
 from metacurate.engine.stores import Place
 from metacurate.errors import MetacurateError, first_line
+from metacurate.images.answers import Answers, host_of
 from metacurate.images.decoding import ImageError, inspect, resize
-from metacurate.images.fetching.fetcher import Fetcher
+from metacurate.images.fetching.fetcher import NO_ANSWER, Fetcher
 from metacurate.images.fetching.limits import FetchLimits
 from metacurate.images.fetching.statuses import Status
 from metacurate.images.listing import ImageList
 from metacurate.images.results import count_statuses, make_samples, make_stats, pairs_table
 from metacurate.images.shards import write_shard
-from metacurate.images.spool import Result, Spool, spool_folder
+from metacurate.images.spool import Result, Spool, spool_folder, spools_of
 
 DOWNLOAD_FORMAT = 1  # raise with each change of what shards hold
 WAITING = 8  # times as many images as connections: most wait for a host's turn
 DECODERS = 2  # threads: Pillow lets go of Python's lock
 TELL_SECONDS = 0.5  # after which it is told how far it is, and noticed that the run is to end
-SPOOLS = "spools"
 
 
 @dataclass(frozen=True)
@@ -84,12 +83,12 @@ class DownloadStage(Stage):
     def configuration(self) -> dict[str, Any]:
         """What decides about the images that servers give; not how long they are waited for."""
         return {
-            "list": self.images.key,
             "smallest_side": self.making.smallest_side,
             "quality": self.making.quality,
             "max_pixels": self.making.max_pixels,
             "max_bytes": self.limits.max_bytes,
             "respect_opt_out": self.limits.respect_opt_out,
+            "allow": sorted(map(str, self.limits.allow)),
             "format": DOWNLOAD_FORMAT,
         }
 
@@ -113,6 +112,7 @@ class DownloadTask(Task):
         self._runner = asyncio.Runner()
         self._fetcher: Fetcher | None = None
         self._threads = ThreadPoolExecutor(DECODERS)
+        self._spools: list[Spool] = []
         self.clear()
 
     @property
@@ -121,8 +121,11 @@ class DownloadTask(Task):
         return bool(self._statuses)
 
     def clear(self) -> None:
-        """Begin again with no statuses."""
+        """Begin again with no statuses; what was recorded needs its spools no more."""
         self._statuses: list[pa.Table] = []
+        for spool in self._spools:
+            spool.remove()
+        self._spools = []
 
     def close(self) -> None:
         """Close connections, and end the threads."""
@@ -141,16 +144,15 @@ class DownloadTask(Task):
         began, began_at = time.monotonic(), time.time()
         stage = self._stage
         images = stage.images.read(unit)
-        folder = scratch(stage.work) / SPOOLS
         try:
-            spool = Spool(spool_folder(folder, f"{stage.key} {unit.name}"))
+            spool = Spool(spool_folder(spools_of(stage.work), f"{stage.key} {unit.name}"))
             try:
                 self._watch.advance(len(spool.done))
                 self._runner.run(self._download(images["url"].to_pylist(), spool))
             finally:
                 spool.close()
         except OSError as error:
-            raise MetacurateError(f"{folder}: can't be written: {first_line(error)}") from error
+            raise MetacurateError(f"what comes can't be kept: {first_line(error)}") from error
         results = spool.read()
         outcome = results.table(len(images))
         statuses = count_statuses(images, outcome)
@@ -162,8 +164,7 @@ class DownloadTask(Task):
             make_stats(statuses, began_at, time.time()),
         )
         self._statuses.append(statuses)
-        del results
-        spool.remove()
+        self._spools.append(spool)
         pairs = dict(
             zip(statuses["status"].to_pylist(), statuses["pairs"].to_pylist(), strict=True)
         )
@@ -186,8 +187,9 @@ class DownloadTask(Task):
             self._fetcher = await Fetcher(self._stage.limits).__aenter__()
         missing = [(index, url) for index, url in enumerate(urls) if index not in spool.done]
         left = iter(missing)
+        answers = Answers(spool.add)
         workers = [
-            asyncio.create_task(self._work(self._fetcher, left, spool))
+            asyncio.create_task(self._work(self._fetcher, left, answers))
             for _ in range(min(len(missing), WAITING * self._stage.limits.connections))
         ]
         done = len(spool.done)
@@ -201,20 +203,25 @@ class DownloadTask(Task):
                     worker.result()  # what it raised, or nothing
                 before, done = done, len(spool.done)
                 self._watch.advance(done - before)
+            answers.end()
+            self._watch.advance(len(spool.done) - done)
         finally:
             for worker in at_work:
                 worker.cancel()
             await asyncio.gather(*at_work, return_exceptions=True)
 
-    async def _work(self, fetcher: Fetcher, left: Iterator[tuple[int, str]], spool: Spool) -> None:
+    async def _work(
+        self, fetcher: Fetcher, left: Iterator[tuple[int, str]], answers: Answers
+    ) -> None:
         """Take one image after another, until none is left."""
         loop = asyncio.get_running_loop()
         make = self._stage.making.make
         for index, url in left:
 
             async def use(body: bytes, index: int = index) -> None:
-                spool.add(await loop.run_in_executor(self._threads, make, index, body))
+                answers.add(await loop.run_in_executor(self._threads, make, index, body))
 
             fetched = await fetcher.fetch(url, use)
             if fetched.status is not Status.SUCCESS:
-                spool.add(Result(index, fetched.status, fetched.error))
+                host = host_of(url) if fetched.status in NO_ANSWER else None
+                answers.add(Result(index, fetched.status, fetched.error), host)

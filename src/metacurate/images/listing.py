@@ -217,6 +217,7 @@ class ImageList:
     Attributes:
         folder: where the lists are. key: names what they depend on, in hex.
         images, pairs: how many there are. images_per_shard: of all shards but the last.
+        digests: of what each shard is to hold, in hex.
         metadata: of the pool's files, what they agree in.
     """
 
@@ -225,6 +226,7 @@ class ImageList:
     images: int
     pairs: int
     images_per_shard: int
+    digests: tuple[str, ...]
     metadata: dict[str, str]
 
     @property
@@ -233,7 +235,7 @@ class ImageList:
         return [
             Unit(
                 source=shard_name(first // self.images_per_shard),
-                identity=self.key,
+                identity=self.digests[first // self.images_per_shard],
                 first_row=first,
                 rows=min(self.images_per_shard, self.images - first),
                 anchor=first,
@@ -296,16 +298,27 @@ def write_lists(
         remove(folder / old for old in there if old.startswith("images-"))
         here = LocalCopies(partials)
         n_images = n_pairs = 0
+        digests: list[str] = []
         shards = _cut(_images(here.paths), images_per_shard)
         for number, some in enumerate(_some_at_once(shards, SHARDS_PER_LIST)):
             n_images += sum(map(len, some))
             n_pairs += sum(pc.sum(pc.list_value_length(s["pairs"])).as_py() for s in some)
+            digests += map(_digest, some)
             _write_list(folder / _list_name(key, number), some)
-        write_json(folder / told, {"images": n_images, "pairs": n_pairs})
-    counts = json.loads(read_bytes(folder / told))
+        write_json(folder / told, {"images": n_images, "pairs": n_pairs, "digests": digests})
+    known = json.loads(read_bytes(folder / told))
     return ImageList(
-        folder, key, counts["images"], counts["pairs"], images_per_shard, _shared_metadata(pool)
-    )
+        folder, key, known["images"], known["pairs"], images_per_shard, tuple(known["digests"]),
+        _shared_metadata(pool),
+    )  # fmt: skip
+
+
+def _digest(shard: pa.Table) -> str:
+    """Names what a shard is to hold: so that it stays where only the files around it change."""
+    found = hashlib.sha256()
+    for batch in shard.to_batches():
+        found.update(hash_rows(batch, 0).tobytes())
+    return found.hexdigest()
 
 
 def list_key(stage: ListStage, identity: str, images_per_shard: int) -> str:

@@ -7,6 +7,7 @@ NAME_stats.json.
 
 import io
 import json
+import math
 import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -325,7 +326,7 @@ class ShardWriter:
         """
         assert sample.image is not None
         self._member(f"{sample.key}.{sample.ending}", sample.image)
-        fields = json.dumps(sample.fields, ensure_ascii=False, indent=None)
+        fields = json.dumps(sample.fields, ensure_ascii=False, allow_nan=False)
         self._member(f"{sample.key}.json", fields.encode())
         if sample.text is not None:
             self._member(f"{sample.key}.txt", sample.text.encode())
@@ -402,11 +403,36 @@ def drop_other_shards(folder: Place, names: Iterable[str]) -> None:
     remove(folder / file for file, match in found if match is not None and match[1] not in wanted)
 
 
+def drop_incomplete_shards(folder: Place) -> None:
+    """Remove tars that have lost what lies beside them: they are made again.
+
+    Args:
+        folder: of the shards.
+
+    Raises:
+        MetacurateError: when one can't be removed.
+    """
+    there = list_folder(folder)
+    names = (name.removesuffix(".tar") for name in there if name.endswith(".tar"))
+    remove(
+        folder / f"{name}.tar"
+        for name in names
+        if SHARD_NAME.fullmatch(name) and not {f"{name}.parquet", f"{name}{STATS}"} <= there.keys()
+    )
+
+
 def pair_fields(row: Mapping[str, Any], text_column: str = "text") -> Pair:
     """What a sample's .json tells of a pair: its text, and what curation added.
 
     Args:
-        row: of the pool. text_column: of the caption.
+        row: of the pool; columns that only share curation's names are left out.
+        text_column: of the caption.
     """
-    added = {name: row[name] for name in CURATED.names if row.get(name) is not None}
-    return {"text": row[text_column], **added}
+    entries = row.get("entries")
+    told: Pair = {"text": row[text_column]}
+    if isinstance(entries, list) and all(isinstance(entry, int) for entry in entries):
+        told["entries"] = entries
+    for name in CURATED.names[1:]:
+        if isinstance(row.get(name), float) and math.isfinite(row[name]):
+            told[name] = row[name]
+    return told

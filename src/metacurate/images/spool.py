@@ -5,13 +5,21 @@ whole of the streams before, and begins another.
 """
 
 import hashlib
+import os
+import shutil
+import stat
+import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
+from metacurate.engine.stores import Place
+from metacurate.errors import MetacurateError
 from metacurate.images.fetching.statuses import Status
+
+SPOOLS = "spools"
 
 SCHEMA = pa.schema(
     [
@@ -110,9 +118,7 @@ class Spool:
 
     def remove(self) -> None:
         """Remove the results: the shard is written."""
-        for stream in self._streams:
-            stream.unlink(missing_ok=True)
-        self._folder.rmdir()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         """All whole batches of the streams, of one row each."""
@@ -170,3 +176,26 @@ def spool_folder(folder: Path, unit: str) -> Path:
         folder: of all spools. unit: names the shard, and what decides about its images.
     """
     return folder / hashlib.sha256(unit.encode()).hexdigest()[:24]
+
+
+def spools_of(work: Place) -> Path:
+    """Where the spools of an output folder are: in it, or where that is a store, on this machine.
+
+    Args:
+        work: the folder for what only resumption needs.
+
+    Returns:
+        A folder that nobody else on this machine can write to.
+
+    Raises:
+        MetacurateError: when there is one that somebody else made.
+        OSError: when it can't be made.
+    """
+    if isinstance(work, Path):
+        return work / SPOOLS
+    own = Path(tempfile.gettempdir()) / f"metacurate-{os.getuid()}"
+    own.mkdir(mode=0o700, exist_ok=True)
+    found = own.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise MetacurateError(f"{own}: is not ours alone: remove it, or set TMPDIR")
+    return own / hashlib.sha256(str(work).encode()).hexdigest()[:24]

@@ -11,7 +11,8 @@ from metacurate.pool.tar import META, NAME
 
 IMAGE_TYPES = {
     "jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp",
-    "gif": "image/gif", "bmp": "image/bmp", "avif": "image/avif",
+    "gif": "image/gif", "bmp": "image/bmp", "avif": "image/avif", "tif": "image/tiff",
+    "tiff": "image/tiff",
 }  # fmt: skip
 IMAGE_LIMIT = 64 << 20  # bytes
 TARS_KEPT = 16  # of which it is remembered where their images lie

@@ -3,6 +3,8 @@
 import base64
 import heapq
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from metacurate.engine.storage import write_text
-from metacurate.errors import InputError, UsageError
+from metacurate.errors import UsageError
 from metacurate.hashing.pairs import draw_seed, hash_columns
 from metacurate.images.decoding import ImageError, resize
 from metacurate.images.shards import SUCCESS, Shard, read_table
@@ -89,10 +91,11 @@ def draw_images(
 def _with_rows(
     shards: Sequence[Shard], drawn: Sequence[tuple[int, int, str]]
 ) -> Iterator[tuple[Shard, list[dict[str, Any]]]]:
-    for _, number, key in sorted(drawn, key=lambda one: one[1:]):
+    ordered = sorted(one[1:] for one in drawn)
+    for number, some in groupby(ordered, key=itemgetter(0)):
         table = read_table(shards[number])
-        rows = table.filter(pa.compute.equal(table["key"], key)).to_pylist()
-        yield shards[number], rows
+        for _, key in some:
+            yield shards[number], table.filter(pa.compute.equal(table["key"], key)).to_pylist()
 
 
 def _show(shard: Shard, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -100,14 +103,15 @@ def _show(shard: Shard, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     first = rows[0]
     text = "text" if "text" in first else "caption"
     found = read_tar_image(shard.tar, first["key"])
-    if found is None:
-        raise InputError(shard.tar, f"has no image of sample {first['key']!r}")
     picture, fault = "", None
-    try:
-        small = resize(found[0], SIDE, QUALITY, MAX_PIXELS)
-        picture = f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"
-    except ImageError as error:
-        fault = str(error)
+    if found is None:
+        fault = "not in the tar, or of over 64 MB"
+    else:
+        try:
+            small = resize(found[0], SIDE, QUALITY, MAX_PIXELS)
+            picture = f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"
+        except ImageError as error:
+            fault = str(error)
     return {
         "key": first["key"],
         "url": str(first.get("url") or ""),

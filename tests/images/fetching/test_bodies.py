@@ -1,6 +1,7 @@
 import asyncio
 import gzip
 import zlib
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -28,7 +29,7 @@ class Parts:
 
 def read(parts: list[bytes], pause: float = 0.0, **headers: str) -> bytes:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return asyncio.run(read_body(Parts(parts, pause), named, LIMITS, asyncio.Semaphore()))
+    return asyncio.run(read_body(Parts(parts, pause), named, LIMITS, asyncio.Semaphore().acquire))
 
 
 def status_of(parts: list[bytes], pause: float = 0.0, **headers: str) -> Status:
@@ -117,7 +118,12 @@ def test_of_large_bodies_few_go_on_at_once(monkeypatch: pytest.MonkeyPatch) -> N
     async def read_all() -> list[bytes]:
         large = asyncio.Semaphore(1)
         streams = [Told(name, [bytes(60)] * 4) for name in "ab"] + [Told("c", [bytes(20)] * 4)]
-        return await asyncio.gather(*(read_body(s, {}, LIMITS, large) for s in streams))
+
+        async def read_one(stream: Told) -> bytes:
+            async with AsyncExitStack() as held:
+                return await read_body(stream, {}, LIMITS, lambda: held.enter_async_context(large))
+
+        return await asyncio.gather(*map(read_one, streams))
 
     assert [len(body) for body in asyncio.run(read_all())] == [240, 240, 80]
     assert begun.count("a") == begun.count("b") == begun.count("c") == 5

@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import shutil
 import socket
 import ssl
@@ -13,8 +14,9 @@ import pytest
 
 from metacurate.images.decoding import ImageError, inspect
 from metacurate.images.fetching import hosts
+from metacurate.images.fetching.connecting import failure_of
 from metacurate.images.fetching.fetcher import Fetched, Fetcher
-from metacurate.images.fetching.statuses import Status
+from metacurate.images.fetching.statuses import MachineError, Status
 from tests.images.fetching.conftest import LIMITS
 from tests.images.fetching.fetches import fetch, fetch_all
 from tests.images.hostile_server import BUSY, CASES, SPARE_HOSTS, HostileServer, good_image
@@ -32,7 +34,7 @@ def outcomes(running_server: HostileServer) -> dict[str, Fetched]:
     """What becomes of every case, all fetched at once."""
     running_server.reset()
     urls = [running_server.url(path) for path in CASES]
-    fetched = fetch_all(urls, per_host=16, total_seconds=3.0, window_seconds=0.8)
+    fetched = fetch_all(urls, per_host=16, total_seconds=6.0, window_seconds=2.0)
     return dict(zip(CASES, fetched, strict=True))
 
 
@@ -218,7 +220,8 @@ def test_names_that_are_not_found(
     found: Any, status: Status, tries: int, names: dict[str, Any]
 ) -> None:
     names["images.example.com"] = found
-    fetched = fetch("http://images.example.com/a.jpg", connect_seconds=0.1, tries=2)
+    seconds = 0.1 if found == 0.5 else 5.0
+    fetched = fetch("http://images.example.com/a.jpg", connect_seconds=seconds, tries=2)
     assert (fetched.status, fetched.tries) == (status, tries), fetched.error
 
 
@@ -361,3 +364,15 @@ def test_a_host_that_never_answers_does_not_hold_up_the_rest(
     assert {f.status for f in fetched} == {Status.TIMEOUT}
     assert time.monotonic() - began < 2
     assert sum(server.requests.values()) < 15
+
+
+def test_signed_urls_are_sent_as_they_are(server: HostileServer) -> None:
+    path = "/good/a%7Eb?x=%2C%3D%21&sig=a%2Fb%3D%3D&y"
+    assert fetch(server.url(path)).status is Status.SUCCESS
+    assert server.requests[path] == 1
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EMFILE, "Too many open files"), MemoryError()])
+def test_faults_of_this_machine_are_no_images(error: BaseException) -> None:
+    with pytest.raises(MachineError, match="no room for more connections"):
+        failure_of(error)

@@ -92,6 +92,20 @@ def test_a_host_that_stays_busy_is_given_up_and_one_that_recovers_is_not() -> No
     run(main())
 
 
+def test_each_pause_in_a_row_is_twice_as_long() -> None:
+    async def main() -> None:
+        host = module.Host(1)
+        for seconds in (0.01, 0.02, 0.04):
+            host.busy(now(), now(), 0.01, BUSY)
+            assert 0.5 * seconds < host.ready_at - now() <= seconds
+            await asyncio.sleep(max(0, host.ready_at - now()))
+        host.answered()
+        host.busy(now(), now(), 0.01, BUSY)
+        assert host.ready_at - now() <= 0.01
+
+    run(main())
+
+
 def test_answers_of_one_moment_count_once() -> None:
     async def main() -> None:
         async with Hosts(FetchLimits()).turn("host") as host:

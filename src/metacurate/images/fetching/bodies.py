@@ -2,8 +2,7 @@
 
 import asyncio
 import zlib
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from metacurate.images.fetching.limits import FetchLimits
@@ -25,14 +24,14 @@ async def read_body(
     stream: Stream,
     headers: Mapping[str, str],
     limits: FetchLimits,
-    large: asyncio.Semaphore,
+    take_large: Callable[[], Awaitable[object]],
 ) -> bytes:
     """Read a whole body.
 
     Args:
         stream: of its bytes. headers: of the answer. limits: of bytes and of speed.
-        large: lets few bodies go on that have more than LARGE_BYTES, so that all that are read
-            at once fit into memory.
+        take_large: waits until one more body may have more than LARGE_BYTES: so that all that are
+            held at once fit into memory.
 
     Returns:
         The bytes, decompressed where need be.
@@ -47,18 +46,17 @@ async def read_body(
     content: list[bytes] = []
     size = kept = 0
     parts = _Parts(stream, limits)
-    async with AsyncExitStack() as held:
-        is_large = False
-        async for part in parts:
-            size += len(part)
-            if size > limits.max_bytes:
-                raise FetchError(Status.TOO_LARGE, f"more than {limits.max_bytes} bytes")
-            content.append(part if decoder is None else decoder.feed(part))
-            kept += len(content[-1])
-            if kept > LARGE_BYTES and not is_large:
-                is_large = True
-                await held.enter_async_context(large)
-                parts.begin_anew()
+    is_large = False
+    async for part in parts:
+        size += len(part)
+        if size > limits.max_bytes:
+            raise FetchError(Status.TOO_LARGE, f"more than {limits.max_bytes} bytes")
+        content.append(part if decoder is None else decoder.feed(part))
+        kept += len(content[-1])
+        if kept > LARGE_BYTES and not is_large:
+            is_large = True
+            await take_large()
+            parts.begin_anew()
     body = content[0] if len(content) == 1 else b"".join(content)
     if not size:
         raise FetchError(Status.EMPTY, "no bytes")

@@ -22,12 +22,15 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from metacurate.errors import first_line
 from metacurate.images.fetching.addresses import AddressInfo, RefusedAddressError, guarded_sockets
 from metacurate.images.fetching.limits import FetchLimits
-from metacurate.images.fetching.statuses import FetchError, Status
+from metacurate.images.fetching.statuses import FetchError, MachineError, Status
 
 NO_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 DNS_SECONDS = 60  # that an answer is kept
 DNS_ANSWERS = 10_000  # that are kept
 IDLE_SECONDS = 2.0  # that a connection is kept which nobody uses
+OUR_OWN = frozenset({
+    errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL,
+})  # fmt: skip
 
 
 class Resolver(AbstractResolver):
@@ -100,8 +103,16 @@ def failure_of(error: BaseException) -> FetchError:
 
     Args:
         error: what a request raised.
+
+    Raises:
+        MachineError: when no server is to blame.
     """
     cause = error.os_error if isinstance(error, ClientConnectorError) else error
+    if isinstance(cause, MemoryError) or getattr(cause, "errno", None) in OUR_OWN:
+        raise MachineError(
+            f"this machine has no room for more connections: {first_line(cause) or 'no memory'}: "
+            "ask for fewer (--connections, --workers); the same command goes on"
+        ) from error
     text = " ".join(first_line(cause).split())[:300] or type(cause).__name__
     if isinstance(cause, RefusedAddressError):
         return FetchError(Status.REFUSED_ADDRESS, f"{cause.address} is {cause}")

@@ -2,7 +2,9 @@
 
 import asyncio
 import random
+import re
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -12,7 +14,7 @@ from metacurate.errors import MetacurateError
 from metacurate.images.fetching.addresses import is_odd_address
 from metacurate.images.fetching.bodies import LARGE_AT_ONCE, read_body
 from metacurate.images.fetching.headers import opts_out, retry_after
-from metacurate.images.fetching.hosts import Host, Hosts
+from metacurate.images.fetching.hosts import MOST_ROUNDS, Host, Hosts
 from metacurate.images.fetching.limits import FetchLimits
 from metacurate.images.fetching.statuses import FetchError, Status
 
@@ -30,6 +32,10 @@ except ModuleNotFoundError as missing:
 
 Use = Callable[[bytes], Awaitable[None]]
 
+AS_IT_IS = re.compile(
+    r"https?://[A-Za-z0-9.:\[\]-]+(?:[/?#](?:[!$&-;=?@A-Z\[\]_a-z~#]|%[0-9A-Fa-f]{2})*)?",
+    re.IGNORECASE,
+)
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 BY_CODE = {
     401: Status.FORBIDDEN, 403: Status.FORBIDDEN, 404: Status.NOT_FOUND, 410: Status.NOT_FOUND,
@@ -69,11 +75,12 @@ class Fetched:
 class _Course:
     """How far a fetch has come."""
 
-    __slots__ = ("answer_from", "requests", "tries")
+    __slots__ = ("answer_from", "requests", "tries", "waits")
 
     def __init__(self) -> None:
         self.answer_from: str | None = None
         self.tries = 0
+        self.waits = 0  # tries that did not count
         self.requests = 0  # of this try
 
 
@@ -145,6 +152,10 @@ class Fetcher:
             try:
                 body = await self._try(url, course, use)
             except FetchError as error:
+                if error.waits and course.waits < MOST_ROUNDS:  # the host's turn makes us wait
+                    course.waits += 1
+                    course.tries -= 1
+                    continue
                 if not error.passing or course.tries >= self._limits.tries:
                     taken = loop.time() - began
                     return Fetched(
@@ -162,13 +173,16 @@ class Fetcher:
         target = _parse(url)
         course.requests = 0
         for _ in range(self._limits.max_redirects + 1):
-            async with self._hosts.turn(target.raw_host or "") as host:
+            async with (
+                AsyncExitStack() as held,
+                self._hosts.turn(target.raw_host or "") as host,
+            ):
                 if not course.requests:
                     course.tries += 1
                 course.requests += 1
                 course.answer_from = str(target)
                 started = loop.time()
-                found = await self._request(target, host, left)
+                found = await self._request(target, host, left, held)
                 if use is not None and isinstance(found, bytes):
                     await use(found)
             if isinstance(found, bytes):
@@ -179,8 +193,14 @@ class Fetcher:
             Status.TOO_MANY_REDIRECTS, f"more than {self._limits.max_redirects} redirects"
         )
 
-    async def _request(self, target: URL, host: Host, seconds: float) -> bytes | URL:
+    async def _request(
+        self, target: URL, host: Host, seconds: float, held: AsyncExitStack
+    ) -> bytes | URL:
         """Send one request, and tell the host's book-keeping how it went.
+
+        Args:
+            target, host: whom to ask. seconds: until the time is up.
+            held: keeps what a large body has taken, until it was used.
 
         Returns:
             The body, or where to go on.
@@ -190,10 +210,19 @@ class Fetcher:
         started = asyncio.get_running_loop().time()
         try:
             async with (
-                asyncio.timeout(seconds),
+                asyncio.timeout(seconds) as deadline,
                 self._session.get(target, allow_redirects=False, headers=headers) as answer,
             ):
-                return await self._receive(answer, host, started)
+
+                async def take_large() -> None:
+                    """Wait for room in our memory, which is not to count as the server's time."""
+                    begun = asyncio.get_running_loop().time()
+                    await held.enter_async_context(self._large)
+                    when = deadline.when()
+                    if when is not None:
+                        deadline.reschedule(when + asyncio.get_running_loop().time() - begun)
+
+                return await self._receive(answer, host, started, take_large)
         except FetchError:
             raise
         except TimeoutError as error:
@@ -206,7 +235,13 @@ class Fetcher:
             host.failed(asyncio.get_running_loop().time(), failure)
         raise failure
 
-    async def _receive(self, answer: ClientResponse, host: Host, started: float) -> bytes | URL:
+    async def _receive(
+        self,
+        answer: ClientResponse,
+        host: Host,
+        started: float,
+        take_large: Callable[[], Awaitable[object]],
+    ) -> bytes | URL:
         """Read an answer, whose headers are there."""
         code, headers, limits = answer.status, answer.headers, self._limits
         if code == 429 or code >= 500:
@@ -222,7 +257,7 @@ class Fetcher:
                 raise FetchError(Status.OPTED_OUT, f"X-Robots-Tag: {', '.join(values)[:200]}")
         if leads_on:
             return _parse(urljoin(str(answer.url), headers["Location"].strip()))
-        return await read_body(answer.content, headers, limits, self._large)
+        return await read_body(answer.content, headers, limits, take_large)
 
     def _blame(self, answer: ClientResponse, host: Host, started: float) -> FetchError:
         """What to do where a server is busy or fails; all who ask the host wait as it wants."""
@@ -235,6 +270,7 @@ class Fetcher:
             error = FetchError(status, f"{error}, come again in {asked:.0f} seconds")
             host.close(now + asked, error)
         elif asked is not None or code == 429:
+            error.waits = True
             host.busy(started, now, self._limits.pause_seconds if asked is None else asked, error)
         else:
             host.answered()
@@ -258,7 +294,8 @@ def _parse(url: str) -> URL:
             raise FetchError(Status.REFUSED_SCHEME, f"{scheme}: is neither http nor https")
         raise FetchError(Status.BAD_URL, "not a URL of http or https")
     try:
-        target = URL(url.strip()).with_fragment(None)
+        url = url.strip()  # what is well-formed stays as it is: it may be signed
+        target = URL(url, encoded=AS_IT_IS.fullmatch(url) is not None).with_fragment(None)
         if target.user is not None or target.password is not None:
             target = target.with_user(None)
         host, port = target.raw_host, target.port

@@ -9,7 +9,7 @@ from metacurate.images.fetching.limits import FetchLimits
 from metacurate.images.fetching.statuses import FetchError, Status
 
 MOST_RESTING = 10_000  # hosts that nobody asks and that are to be left alone: the latest
-MOST_ROUNDS = 5  # times in a row that a host is waited for as it asks, and is no readier then
+MOST_ROUNDS = 6  # times in a row that a host is waited for, and is no readier then
 MOST_FAILURES = 8  # requests in a row without an answer, after which a host is given up for now
 SILENT_SECONDS = 10.0  # that they have to span: a server that starts anew is soon back
 GIVEN_UP_SECONDS = 60.0
@@ -54,10 +54,12 @@ class Host:
 
         Args:
             started: when the request started that it answered so. now: the time.
-            seconds: how long. error: what those get who ask in vain.
+            seconds: how long, the first time; each time in a row it is twice as long.
+            error: what those get who ask in vain.
         """
         if started >= self._paused_until:  # or it is one more of those that met the same moment
             self.rounds += 1
+            seconds = min(seconds * 2.0 ** (self.rounds - 1), max(seconds, GIVEN_UP_SECONDS))
         self.failures = 0
         self._paused_until = max(self._paused_until, now + seconds)
         self.ready_at = max(self.ready_at, self._paused_until)

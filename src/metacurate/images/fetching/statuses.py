@@ -2,6 +2,10 @@
 
 from enum import StrEnum
 
+from metacurate.errors import MetacurateError
+
+MOST_CHARS = 300
+
 
 class Status(StrEnum):
     """What became of an image: `success`, or the cause why there is none.
@@ -54,14 +58,32 @@ class FetchError(Exception):
 
     Attributes:
         status: the cause. passing: whether another try may help.
+        waits: whether the host asked for time, so that the try does not count.
     """
 
-    def __init__(self, status: Status, message: str, *, passing: bool = False) -> None:
+    def __init__(
+        self, status: Status, message: str, *, passing: bool = False, waits: bool = False
+    ) -> None:
         """Name the cause.
 
         Args:
-            status: the cause. message: in one line. passing: whether another try may help.
+            status: the cause. message: in one line. passing, waits: see the attributes.
         """
-        super().__init__(message)
+        super().__init__(clean(message))
         self.status = status
         self.passing = passing
+        self.waits = waits
+
+
+class MachineError(MetacurateError):
+    """This machine can't go on: it has no room, no sockets or no memory; no image is to blame."""
+
+
+def clean(text: str) -> str:
+    """A line that servers had a part in, as any file can hold it: printable, and not too long.
+
+    Args:
+        text: any; lone surrogates may be in it.
+    """
+    shown = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return shown if len(shown) <= MOST_CHARS else f"{shown[: MOST_CHARS - 1]}\u2026"
