@@ -86,12 +86,34 @@ def test_shards_of_img2dataset_have_one_caption() -> None:
 
 @pytest.mark.parametrize(
     ("broken", "reason"),
-    [({"json": b"{"}, "its .json"), ({"txt": b"\xff"}, "its .txt is no UTF-8")],
+    [
+        ({"json": b"{"}, "its .json"),
+        ({"json": [1]}, "its .json is no JSON object"),
+        ({"txt": b"\xff"}, "its .txt is no UTF-8"),
+    ],
 )
 def test_broken_samples_are_named(broken: dict[str, bytes], reason: str) -> None:
     filtered = online_balance(MATCHER, mc.Balance(COUNTS, 1), 0, 0)
     with pytest.raises(InputError, match=f"a.tar: sample '17': {reason}"):
         list(filtered([{"__key__": "17", "__url__": "a.tar", **broken}]))
+
+
+def test_images_that_nothing_tells_apart_are_refused() -> None:
+    filtered = online_balance(MATCHER, mc.Balance(COUNTS, 1), 0, 0)
+    with pytest.raises(InputError, match="neither a url nor a key"):
+        list(filtered([{"txt": "w1"}]))
+
+
+def test_the_epoch_may_be_asked_for_as_each_pass_begins() -> None:
+    told = {f"https://a.example/{i}": texts for i, texts in enumerate(captions(300))}
+    balance, samples = balance_of(told), samples_of(told, raw=False)
+    epochs = iter([4, 2, -1])
+    filtered = online_balance(MATCHER, balance, 7, lambda: next(epochs))
+    for epoch in (4, 2):
+        once = online_balance(MATCHER, balance, 7, epoch)
+        assert list(filtered(samples)) == list(once(samples)) != []
+    with pytest.raises(UsageError, match="epoch -1"):
+        list(filtered(samples))
 
 
 def test_numbers_that_cant_be() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -70,6 +71,8 @@ def test_every_sample_is_dealt_once(sizes: list[int], slots: int) -> None:
         (str(i), place) for i, size in enumerate(sizes) for place in range(size)
     )
     assert max(counts) - min(counts) <= 1
+    ends = [part.shard.name for parts in dealt for part in parts if part.stop is None]
+    assert ends == [shard.name for shard in shards]
 
 
 @pytest.mark.parametrize(("world", "workers"), [(1, 1), (2, 2), (3, 1), (1, 20)])
@@ -155,6 +158,15 @@ def test_samples_that_tables_do_not_tell_of_are_considered(tmp_path: Path) -> No
     found = Counter(url for some in all_slots(shards, 2, 2) for url in urls_of(some))
     assert found == Counter(other.keys())
     assert len(told) < len(other)
+
+
+def test_samples_of_a_shard_whose_table_is_empty_are_considered(tmp_path: Path) -> None:
+    told = write_shards(tmp_path, [10, 10])
+    path = tmp_path / "00001.parquet"
+    pq.write_table(pq.read_table(path).slice(0, 0), path)
+    shards = BalancedShards(str(tmp_path), MATCHER, mc.Balance(np.ones(40, np.uint64), threshold=1))
+    found = Counter(url for some in all_slots(shards, 2, 2) for url in urls_of(some))
+    assert found == Counter(told.keys())
 
 
 def damage(path: Path) -> None:

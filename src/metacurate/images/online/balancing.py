@@ -1,7 +1,7 @@
 """The draw of an epoch: which images are kept, and with which of their captions."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -14,13 +14,14 @@ from metacurate.curation.sample import draws
 from metacurate.errors import InputError
 from metacurate.hashing.pairs import check_seed, hash_pairs
 from metacurate.images.shards import Sample
-from metacurate.matching.matcher import Matcher
+from metacurate.matching.matcher import Matcher, Texts
 from metacurate.pool.jsonlines import parse_object
 
 BLOCK = 256  # images whose texts are matched together: a call costs as much as some texts
 OUT = -1
 
 WebSample = dict[str, Any]
+Epoch = int | Callable[[], int]
 
 
 @dataclass
@@ -56,14 +57,25 @@ class Draw:
     seed: int
     epoch: int
 
+    def kept(self, urls: Texts, texts: Texts) -> npt.NDArray[np.bool_]:
+        """Which pairs are kept: those whose draw of purpose `online` is below their probability.
+
+        Args:
+            urls, texts: of the pairs.
+
+        Returns:
+            bool[pairs]; false where one of the two is null.
+        """
+        probabilities = self.balance.keep_probabilities(self.matcher.match(texts))
+        return draws(urls, texts, self.seed, "online", self.epoch) < probabilities
+
     def choose(
         self, urls: Sequence[str], texts: Sequence[Sequence[str]], share: Share | None = None
     ) -> npt.NDArray[np.int64]:
         """Choose a caption for each image that is kept.
 
-        A pair is kept when its draw of purpose `online`, index epoch, is below its keep
-        probability; of an image's kept pairs the one with the smallest hash of purpose `caption`,
-        index epoch, is taken, and the first where these are equal.
+        Of an image's kept pairs the one with the smallest hash of purpose `caption`, index epoch,
+        is taken, and the first where these are equal.
 
         Args:
             urls: of the images. texts: of each image's pairs.
@@ -76,9 +88,7 @@ class Draw:
         flat = pa.array([text for some in texts for text in some], pa.large_string())
         images = np.repeat(np.arange(len(sizes)), sizes)
         repeated = pa.array(urls, pa.large_string()).take(pa.array(images))
-        probabilities = self.balance.keep_probabilities(self.matcher.match(flat))
-        drawn = draws(repeated, flat, self.seed, "online", self.epoch)
-        kept = np.flatnonzero(drawn < probabilities)
+        kept = np.flatnonzero(self.kept(repeated, flat))
         captions = hash_pairs(repeated, flat, self.seed, "caption", self.epoch)
         ordered = kept[np.lexsort((captions[kept], images[kept]))]
         first = np.flatnonzero(np.diff(images[ordered], prepend=-1))
@@ -101,13 +111,14 @@ class OnlineBalance:
         share: of what came by, since this was made.
     """
 
-    def __init__(self, draw: Draw) -> None:
+    def __init__(self, draw: Draw, epoch: Epoch) -> None:
         """Prepare.
 
         Args:
-            draw: what decides.
+            draw: what decides, but for the epoch. epoch: it, or what tells it as a pass begins.
         """
         self._draw = draw
+        self._epoch = epoch
         self.share = Share()
 
     def __call__(self, samples: Iterable[WebSample]) -> Iterator[WebSample]:
@@ -122,20 +133,23 @@ class OnlineBalance:
             among the image's pairs.
 
         Raises:
-            InputError: when a sample's json or txt is broken.
+            InputError: when a sample's json or txt is broken, or it has neither url nor key.
+            UsageError: for an epoch out of range.
         """
+        epoch = self._epoch() if callable(self._epoch) else self._epoch
+        draw = replace(self._draw, epoch=check_seed(epoch, "epoch"))
         waiting = iter(samples)
         while block := list(islice(waiting, BLOCK)):
             parsed = [_parse(sample) for sample in block]
             urls = [one.url(_shard_of(sample)) for one, sample in zip(parsed, block, strict=True)]
             texts = [[pair["text"] for pair in one.pairs] for one in parsed]
-            chosen = self._draw.choose(urls, texts, self.share)
+            chosen = draw.choose(urls, texts, self.share)
             for sample, some, place in zip(block, texts, chosen.tolist(), strict=True):
                 if place != OUT:
                     yield _with_caption(sample, some[place], place)
 
 
-def online_balance(matcher: Matcher, balance: Balance, seed: int, epoch: int) -> OnlineBalance:
+def online_balance(matcher: Matcher, balance: Balance, seed: int, epoch: Epoch) -> OnlineBalance:
     """Balance samples where training reads them: a filter for webdataset's pipelines, or any.
 
     Each epoch draws another subset, from all pairs that the shards hold; nothing is written, and no
@@ -143,7 +157,9 @@ def online_balance(matcher: Matcher, balance: Balance, seed: int, epoch: int) ->
 
     Args:
         matcher: of the metadata. balance: over counts of what the shards hold.
-        seed: of the draws, uint64. epoch: from 0 on.
+        seed: of the draws, uint64.
+        epoch: from 0 on; or a function that tells it, which is asked as each pass begins: for
+            workers that outlive an epoch.
 
     Returns:
         A callable of samples; see `OnlineBalance`.
@@ -151,7 +167,8 @@ def online_balance(matcher: Matcher, balance: Balance, seed: int, epoch: int) ->
     Raises:
         UsageError: for a seed or epoch out of range.
     """
-    return OnlineBalance(Draw(matcher, balance, check_seed(seed), check_seed(epoch, "epoch")))
+    first = 0 if callable(epoch) else check_seed(epoch, "epoch")
+    return OnlineBalance(Draw(matcher, balance, check_seed(seed), first), epoch)
 
 
 def _parse(sample: WebSample) -> Sample:
@@ -161,11 +178,16 @@ def _parse(sample: WebSample) -> Sample:
             text = text.decode().removesuffix("\n")
         if isinstance(fields, bytes):
             fields = parse_object(fields)
+        elif not isinstance(fields, Mapping):
+            raise ValueError("is no JSON object")
     except UnicodeDecodeError as error:
         raise InputError(_name_of(sample), "its .txt is no UTF-8") from error
     except ValueError as error:
         raise InputError(_name_of(sample), f"its .json {error}") from error
-    return Sample(str(sample.get("__key__", "")), None, None, text, fields)
+    found = Sample(str(sample.get("__key__", "")), None, None, text, fields)
+    if not (found.key or isinstance(fields.get("url"), str)):
+        raise InputError(_name_of(sample), "has neither a url nor a key: draws tell images apart")
+    return found
 
 
 def _shard_of(sample: WebSample) -> str:

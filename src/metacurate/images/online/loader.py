@@ -1,8 +1,9 @@
 """Balanced shards in PyTorch: batches made by workers, resumed from what was consumed."""
 
+import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from dataclasses import replace
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from metacurate.errors import MetacurateError, UsageError
 from metacurate.hashing.pairs import check_seed
@@ -27,9 +28,8 @@ def as_is(samples: list[SampleDict]) -> list[SampleDict]:
     return samples
 
 
-@dataclass(frozen=True)
-class _Made(Generic[Batch]):
-    """A batch, and how far its worker has come with it.
+class _Made(NamedTuple, Generic[Batch]):
+    """A batch, and how far its worker has come with it; PyTorch pins what is in tuples.
 
     Attributes:
         worker: as the slots of the rank are counted. position: samples that it has yielded.
@@ -97,7 +97,8 @@ class Loader(Generic[Batch]):
     Attributes:
         shards: what is read.
         share: of what the batches of this pass, or of the last one, have considered, and kept;
-            exact at the end of an epoch, before it some samples ahead, which are drawn in blocks.
+            some samples ahead, which are drawn in blocks, and exact at the end of an epoch, but for
+            workers that make no batch.
     """
 
     def __init__(
@@ -142,7 +143,7 @@ class Loader(Generic[Batch]):
         return self.shards.epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Begin an epoch.
+        """Begin an epoch; one that has begun goes on where it is.
 
         Args:
             epoch: from 0 on.
@@ -150,8 +151,9 @@ class Loader(Generic[Batch]):
         Raises:
             UsageError: for one out of range.
         """
-        self.shards = replace(self.shards, epoch=check_seed(epoch, "epoch"))
-        self._restart()
+        if check_seed(epoch, "epoch") != self.epoch:
+            self.shards = replace(self.shards, epoch=epoch)
+            self._restart()
 
     def _restart(self) -> None:
         self._consumed = [0] * self._slots
@@ -210,7 +212,8 @@ class Loader(Generic[Batch]):
 
     def state_dict(self) -> State:
         """What was consumed, and of what: small, and JSON."""
-        return {**self._fixed(), "consumed": list(self._consumed), "turn": self._turn}
+        place = {"epoch": self.epoch, "consumed": list(self._consumed), "turn": self._turn}
+        return {**self._fixed(), **place}
 
     def load_state_dict(self, state: State) -> None:
         """Go on from where a loader was when it told its state.
@@ -221,9 +224,6 @@ class Loader(Generic[Batch]):
         Raises:
             UsageError: where it is of other shards, ranks, workers or draws, naming both.
         """
-        epoch = state.get("epoch")
-        if isinstance(epoch, int):
-            self.set_epoch(epoch)
         fixed = self._fixed()
         differing = [
             f"{name.replace('_', ' ')} {state.get(name)!r}, not {value!r}"
@@ -232,6 +232,7 @@ class Loader(Generic[Batch]):
         ]
         if differing:
             raise UsageError(f"the state is of another loader: {'; '.join(differing)}")
+        self.set_epoch(state["epoch"])
         self._consumed = [int(number) for number in state["consumed"]]
         self._turn = int(state["turn"])
 
@@ -240,7 +241,6 @@ class Loader(Generic[Batch]):
         shards = self.shards
         return {
             "format": FORMAT,
-            "epoch": shards.epoch,
             "seed": shards.seed,
             "rank": shards.rank,
             "world_size": shards.world_size,
@@ -251,4 +251,5 @@ class Loader(Generic[Batch]):
             "metadata": shards.matcher.metadata.digest,
             "mode": shards.matcher.mode,
             "threshold": shards.balance.threshold,
+            "counts": hashlib.sha256(shards.balance.counts.tobytes()).hexdigest()[:16],
         }

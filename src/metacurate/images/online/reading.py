@@ -1,8 +1,8 @@
 """Samples of shards as webdataset has them, and parts of shards in the order of an epoch."""
 
 import logging
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,13 +42,15 @@ class Part(NamedTuple):
     stop: int | None
 
 
-def samples_of(source: Source) -> Iterator[dict[str, Any]]:
+def samples_of(source: Source, rank: int = 0, world_size: int = 1) -> Iterator[dict[str, Any]]:
     """Samples of shards, one after another, for a pipeline of webdataset.
 
-    In place of webdataset's own reader, whose `pipe:` runs commands.
+    In place of webdataset's own reader, whose `pipe:` runs commands. Shards are dealt out in turn:
+    all ranks and the workers of their PyTorch DataLoaders together read each of them once.
 
     Args:
         source: a folder, a tar, a glob, or a list of these; paths or URIs.
+        rank, world_size: of this process among those that train together.
 
     Yields:
         `__key__`, `__url__` (the tar), the image by its ending, `txt` as a string, and `json` as a
@@ -58,9 +60,17 @@ def samples_of(source: Source) -> Iterator[dict[str, Any]]:
         UsageError: when there are none, or a source is a command to be run.
         InputError: when a tar is damaged, or holds a pickle.
     """
-    for shard in list_shards(source):
+    worker, workers = torch_worker()
+    for shard in list_shards(source)[rank * workers + worker :: world_size * workers]:
         for sample in read_samples(shard.tar):
             yield web_sample(shard.tar, sample)
+
+
+def torch_worker() -> tuple[int, int]:
+    """This process's number among the workers of a PyTorch DataLoader, and theirs; else 0 of 1."""
+    torch = sys.modules.get("torch.utils.data")  # in its workers it is there
+    info = None if torch is None else torch.get_worker_info()
+    return (0, 1) if info is None else (info.id, info.num_workers)
 
 
 def web_sample(tar: str, sample: Sample) -> dict[str, Any]:
@@ -140,22 +150,22 @@ def deal(shards: Sequence[Shard], samples: Counts, slots: int) -> list[list[Part
         shards: in order. samples: int64[shards], how many they hold. slots: how many there are.
 
     Returns:
-        The parts of each slot. What a tar holds beyond its number goes to who has its end.
+        The parts of each slot. What a tar holds beyond its number goes to who has its end, also of
+        one that should be empty.
     """
     starts = np.concatenate([[0], np.cumsum(samples)])
-    total = int(starts[-1])
-    edges = [total * slot // slots for slot in range(slots + 1)]
-    dealt: list[list[Part]] = []
-    for begin, end in pairwise(edges):
-        parts = []
-        place = int(np.searchsorted(starts, begin, side="right")) - 1
-        while place < len(shards) and starts[place] < end:
-            first, stop = max(begin, int(starts[place])), min(end, int(starts[place + 1]))
-            if first < stop:
-                last = None if stop == starts[place + 1] else stop - int(starts[place])
-                parts.append(Part(shards[place], first - int(starts[place]), last))
-            place += 1
-        dealt.append(parts)
+    edges = int(starts[-1]) * np.arange(slots + 1) // slots
+    dealt: list[list[Part]] = [[] for _ in range(slots)]
+    for shard, begin, end in zip(shards, starts[:-1].tolist(), starts[1:].tolist(), strict=True):
+        outer = np.searchsorted(edges, [begin, max(begin, end - 1)], side="right") - 1
+        first, last = np.minimum(outer, slots - 1).tolist()
+        if begin == end:
+            dealt[last].append(Part(shard, 0, None))
+            continue
+        for slot in range(first, last + 1):
+            low, high = max(begin, int(edges[slot])), min(end, int(edges[slot + 1]))
+            if low < high:
+                dealt[slot].append(Part(shard, low - begin, None if slot == last else high - begin))
     return dealt
 
 

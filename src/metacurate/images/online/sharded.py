@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from metacurate.curation.balance import Balance
 from metacurate.engine.workspace import OnError
 from metacurate.errors import InputError, UsageError
@@ -19,6 +22,7 @@ from metacurate.images.online.reading import (
     read_part,
     rows_there,
     shuffled,
+    torch_worker,
     web_sample,
 )
 from metacurate.images.online.stream import Kept, Stream
@@ -149,9 +153,10 @@ class BalancedShards:
             entries = list(read_part(part, lambda _: False, self.on_error))
             urls = [sample.url(shard.tar.rpartition("/")[2]) for shard, sample in entries]
             texts = [[pair["text"] for pair in sample.pairs] for _, sample in entries]
-        else:
-            urls, texts = _captions(part.shard)
-        return int((self.draw.choose(urls, texts) != OUT).sum())
+            return int((self.draw.choose(urls, texts) != OUT).sum())
+        keys, names, captions = _pairs(part.shard)
+        kept = self.draw.kept(names, captions)
+        return len(pc.unique(keys.filter(pa.array(kept))))
 
     def stream(self, worker: int, workers: int, length: int | None, skip: int = 0) -> Stream:
         """What one worker of this rank yields.
@@ -172,8 +177,9 @@ class BalancedShards:
         )
 
     def __iter__(self) -> Iterator[SampleDict]:
-        """The samples of this rank, read by this process alone; see `to_sample`."""
-        for kept in self.stream(0, 1, self.length(1)):
+        """The samples of this rank, or of this worker of its DataLoader; see `to_sample`."""
+        worker, workers = torch_worker()
+        for kept in self.stream(worker, workers, self.length(workers)):
             yield to_sample(kept)
 
 
@@ -191,8 +197,8 @@ def to_sample(kept: Kept) -> SampleDict:
     return {**sample, "txt": kept.text, "__pair__": kept.place}
 
 
-def _captions(shard: Shard) -> tuple[list[str], list[list[str]]]:
-    """Urls and captions of a shard's images, as its table tells them.
+def _pairs(shard: Shard) -> tuple[pa.ChunkedArray, pa.ChunkedArray, pa.ChunkedArray]:
+    """Keys, urls and captions of the pairs of a shard's images, as its table tells them.
 
     Raises:
         InputError: when the table has no keys, or no captions.
@@ -201,16 +207,12 @@ def _captions(shard: Shard) -> tuple[list[str], list[list[str]]]:
     column = next((name for name in TEXTS if name in table.column_names), None)
     if column is None:
         raise InputError(str(shard.table), f"has no column of captions: {' or '.join(TEXTS)}")
-    keys = table["key"].to_pylist()
-    names = table["url"].to_pylist() if "url" in table.column_names else [None] * len(keys)
-    urls: list[str] = []
-    texts: list[list[str]] = []
-    before = None
-    for key, url, text in zip(keys, names, table[column].to_pylist(), strict=True):
-        if key != before:
-            urls.append(f"{shard.tar.rpartition('/')[2]}/{key}" if url is None else url)
-            texts.append([])
-            before = key
-        if text is not None:
-            texts[-1].append(text)
-    return urls, texts
+    keys = table["key"].cast(pa.large_string())
+    urls = pc.binary_join_element_wise(_large(shard.tar.rpartition("/")[2]), keys, _large("/"))
+    if "url" in table.column_names:
+        urls = pc.coalesce(table["url"].cast(pa.large_string()), urls)
+    return keys, urls, table[column].cast(pa.large_string())
+
+
+def _large(text: str) -> pa.Scalar:
+    return pa.scalar(text, pa.large_string())

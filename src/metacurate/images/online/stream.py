@@ -34,7 +34,7 @@ class Stream:
     What comes depends on the draw, the parts, the size of the buffer and the slot's number alone.
 
     Attributes:
-        share: of what was considered, and kept.
+        share: of what was considered, and kept; what comes again is not counted again.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Stream:
         self._on_error = on_error
         self._passed = 0
         self._awake = skip == 0
+        self._again = False
         self.share = Share()
 
     def __iter__(self) -> Iterator[Kept]:
@@ -87,6 +88,7 @@ class Stream:
                     return
             if self._length is None:
                 return
+            self._again = True
             if yielded == before:
                 raise MetacurateError(
                     f"slot {self._slot} of this epoch keeps no image, and can't be padded: use "
@@ -145,7 +147,7 @@ class Stream:
         """Those of a block that the epoch keeps."""
         urls = [sample.url(shard.tar.rpartition("/")[2]) for shard, sample in block]
         texts = [[pair["text"] for pair in sample.pairs] for _, sample in block]
-        chosen = self._draw.choose(urls, texts, self.share).tolist()
+        chosen = self._draw.choose(urls, texts, None if self._again else self.share).tolist()
         kept = deque(
             Kept(shard, sample, place, some[place])
             for (shard, sample), some, place in zip(block, texts, chosen, strict=True)
