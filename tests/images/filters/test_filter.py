@@ -16,7 +16,7 @@ from metacurate.images.filters import measure
 from metacurate.images.filters.decide import ranked
 from metacurate.images.filters.filter import filter_images
 from metacurate.images.filters.verdicts import IDENTITY, Filters
-from metacurate.images.shards import list_shards
+from metacurate.images.shards import Sample, list_shards, write_shard
 from tests.images.made import Inline, encoded, flat, noise, write_set
 from tests.images.onnx_models import PLAIN, brightness, faces
 
@@ -135,6 +135,19 @@ def test_benchmarks_that_can_not_be_read(shards: Path, tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": ["a"]}), tmp_path / "text.parquet")
     with pytest.raises(CorruptInputError, match="no column 'image' of images' bytes"):
         filtered(shards, tmp_path / "d", Filters(benchmarks=(str(tmp_path / "text.parquet"),)))
+
+
+def test_images_that_were_made_smaller_are_listed_by_what_they_were(tmp_path: Path) -> None:
+    original = encoded(noise(3))
+    digest = hashlib.sha256(original).hexdigest()
+    small = encoded(noise(3, (32, 24)), "JPEG")
+    write_shard(
+        tmp_path / "shards", "00000", [Sample("000000000", small, "jpg", "a", {"sha256": digest})],
+        pa.table({"key": ["000000000"], "text": ["a"], "status": ["success"]}), {},
+    )  # fmt: skip
+    (tmp_path / "list").write_text(digest)
+    filtered(tmp_path / "shards", tmp_path / "out", Filters(sha256_lists=(str(tmp_path / "list"),)))
+    assert verdicts(tmp_path / "out")["000000000"]["listed"]
 
 
 def test_listed_images(shards: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What filters need to know of each image: a pass over shards in which each is decoded once."""
 
 import hashlib
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +18,11 @@ from metacurate.hashing.pairs import hash_pairs
 from metacurate.images.filters.faces import FACES, FaceDetector
 from metacurate.images.filters.hash_lists import HASH_TYPE, digest_of
 from metacurate.images.filters.models import UnsafeScore, model_files
-from metacurate.images.shards import Shard, read_samples
+from metacurate.images.shards import Sample, Shard, read_samples
 
-FORMAT = 1  # raise with each change of what is measured
+FORMAT = 2  # raise with each change of what is measured
 LIBRARIES = ("pillow", "imagehash", "scipy", "pdqhash", "onnxruntime")  # that decide about it
+HEX = re.compile(r"[0-9a-fA-F]{64}")
 MAX_PIXELS = 1 << 28  # of an image that is decoded: a gigabyte at the most
 FOLDER = f"{WORK}/measured"
 
@@ -29,6 +31,7 @@ MEASURED: Final = pa.schema(
         pa.field("key", pa.string(), nullable=False),
         pa.field("draw", pa.uint64(), nullable=False),  # of its url: decides between equal ones
         pa.field("sha256", HASH_TYPE),
+        pa.field("original", HASH_TYPE),  # SHA-256 before it was made smaller, as its .json tells
         pa.field("width", pa.int32()),
         pa.field("height", pa.int32()),
         pa.field("problem", pa.string()),  # why it can't be decoded
@@ -165,6 +168,12 @@ class Meter:
         return row
 
 
+def _original(sample: Sample) -> bytes | None:
+    """The SHA-256 of an image as it came, where its .json tells it."""
+    told = sample.fields.get("sha256")
+    return bytes.fromhex(told) if isinstance(told, str) and HEX.fullmatch(told) else None
+
+
 class MeasureTask(Task):
     """Measures several shards, a file each."""
 
@@ -187,7 +196,8 @@ class MeasureTask(Task):
         rows, urls = [], []
         shard = unit.source.rpartition("/")[2]
         for sample in read_samples(unit.source):
-            rows.append({"key": sample.key, "draw": 0, **self._meter.measure(sample.image)})
+            told = {"key": sample.key, "draw": 0, "original": _original(sample)}
+            rows.append({**told, **self._meter.measure(sample.image)})
             urls.append(sample.url(shard))
             self._watch.advance(1 if len(rows) <= unit.work else 0)
         draws = hash_pairs(urls, [""] * len(urls), self._seed, "dedup")

@@ -152,8 +152,9 @@ def own_verdicts(measured: pa.Table, filters: Filters, lists: HashLists) -> dict
     found = {BROKEN: measured["problem"].is_valid().to_numpy()}
     if filters.lists:
         whole = measured.combine_chunks()
-        sha256, pdq = (_one(whole[name]) for name in ("sha256", "pdq"))
+        sha256, original, pdq = (_one(whole[name]) for name in ("sha256", "original", "pdq"))
         found[LISTED] = lists.holds(sha256, pdq if filters.pdq_lists else None)
+        found[LISTED] = found[LISTED] | lists.holds(original, None)
     if filters.nsfw_model is not None:
         scores = measured["nsfw_score"].to_numpy()
         found[UNSAFE] = scores >= np.float32(filters.nsfw_threshold)  # of a broken one NaN
