@@ -26,7 +26,7 @@ DECIDED: Final = pa.schema(
 )
 """A row for each image that goes, in the order of shards and rows."""
 
-NEEDED = ["key", "draw", "problem", "sha256", "pdq", "width", "height", "perceptual_hash",
+NEEDED = ["key", "draw", "problem", "sha256", "original", "pdq", "width", "height", "perceptual_hash",
     "nsfw_score"]  # fmt: skip
 
 
