@@ -26,8 +26,10 @@ DECIDED: Final = pa.schema(
 )
 """A row for each image that goes, in the order of shards and rows."""
 
-NEEDED = ["key", "draw", "problem", "sha256", "original", "pdq", "width", "height", "perceptual_hash",
-    "nsfw_score"]  # fmt: skip
+NEEDED = [
+    "key", "draw", "problem", "sha256", "original", "pdq", "width", "height", "perceptual_hash",
+    "nsfw_score",
+]  # fmt: skip
 
 
 def ranked(pixels: Ints, draws: Codes) -> Ints:
