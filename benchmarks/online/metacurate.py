@@ -1,7 +1,6 @@
-"""The pipeline with `online_balance` in it."""
+"""The pipeline with `online_balance` in it; and the filter alone, on samples that are there."""
 
-from benchmarks import data
-from benchmarks.fresh import Figures, answer, warm_seconds
+from benchmarks.fresh import Figures, answer
 from benchmarks.online.case import (
     EPOCH,
     SEED,
@@ -9,10 +8,11 @@ from benchmarks.online.case import (
     digest,
     matcher_and_captions,
     pipeline,
+    processor_seconds,
     read_all,
     shards_path,
 )
-from metacurate.images.online import online_balance
+from metacurate.images.online import online_balance, samples_of
 
 
 def main(images: int, everything: bool) -> Figures:
@@ -23,9 +23,13 @@ def main(images: int, everything: bool) -> Figures:
     """
     matcher, texts = matcher_and_captions()
     balance = balance_of(matcher, texts, everything)
-    source = pipeline(shards_path(images), online_balance(matcher, balance, SEED, EPOCH))
-    times = warm_seconds(lambda: read_all(source))
-    return {**times, "kept": read_all(source), "answer": digest(source), "data": data.kind()}
+    balanced = online_balance(matcher, balance, SEED, EPOCH)
+    source = pipeline(shards_path(images), balanced)
+    cpu = processor_seconds(lambda: read_all(source))
+    samples = list(samples_of(str(shards_path(images))))
+    alone = processor_seconds(lambda: read_all(balanced(samples)), 10)
+    kept = read_all(source)
+    return {"cpu": cpu, "alone": alone, "kept": kept, "answer": digest(source)}
 
 
 if __name__ == "__main__":
