@@ -145,7 +145,7 @@ def list_shards(source: Source, out: Place | None = None) -> list[Shard]:
     for one in list_sources(source):
         if one.startswith("pipe:"):
             raise UsageError(f"{one}: names a command to be run, which is refused")
-        if "://" not in one and is_folder(Path(one)) and not any(Path(one).glob("*.tar*")):
+        if "://" not in one and is_folder(Path(one)) and not any(Path(one).rglob("*.tar*")):
             raise UsageError(f"{one}: holds no tars")
     tars = list_files(source, lambda path: format_of(path) == "tar", "tars (.tar, .tar.gz)", out)
     for tar in tars:
@@ -305,7 +305,7 @@ class ShardWriter:
         Args:
             path: of the file, on this machine.
         """
-        self._tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 - closed below
+        self._tar = tarfile.open(path, "w", format=tarfile.GNU_FORMAT)  # noqa: SIM115 - closed below
 
     def __enter__(self) -> "ShardWriter":
         """Write until the block ends."""
@@ -407,7 +407,7 @@ def drop_incomplete_shards(folder: Place) -> None:
     """Remove tars that have lost what lies beside them: they are made again.
 
     Args:
-        folder: of the shards.
+        folder: of shards that a run of ours makes.
 
     Raises:
         MetacurateError: when one can't be removed.
@@ -417,7 +417,7 @@ def drop_incomplete_shards(folder: Place) -> None:
     remove(
         folder / f"{name}.tar"
         for name in names
-        if SHARD_NAME.fullmatch(name) and not {f"{name}.parquet", f"{name}{STATS}"} <= there.keys()
+        if not {f"{name}.parquet", f"{name}{STATS}"} <= there.keys()
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from metacurate.engine.manifest import WORK
 from metacurate.engine.progress import Progress
-from metacurate.engine.run import Outcome
+from metacurate.engine.run import CorruptInputError, Outcome
 from metacurate.engine.storage import arrow_tables, list_folder, remove
 from metacurate.engine.stores import Place, place_of
 from metacurate.engine.work import Engine
@@ -118,14 +118,17 @@ def _run(
     lists: HashLists,
 ) -> tuple[JudgeStage, Outcome, References]:
     """Measure, decide, and write verdicts."""
-    outcome = space.run(MeasureStage(tuple(shards), measured, measured.configuration()))
     partials: list[Place] = []
     identity = ""
     if filters.benchmarks:
-        hashed = space.run(ReferenceStage(filters.benchmarks, ONLY_HASH.configuration()))
+        stage_ = ReferenceStage(filters.benchmarks, ONLY_HASH.configuration())
+        hashed = space.run(stage_)
+        if hashed.errors:  # not to be skipped: what can't be read can't be kept out
+            raise CorruptInputError(stage_.name, hashed.errors)
         partials = hashed.partials
         identity = ",".join(record.unit for record in hashed.records if not record.failed)
     references = References.join(partials)
+    outcome = space.run(MeasureStage(tuple(shards), measured, measured.configuration()))
     files: list[Place | None] = [
         space.folder / FOLDER / record.output if record.output is not None else None
         for record in outcome.records

@@ -18,7 +18,7 @@ from metacurate.hashing.pairs import hash_pairs
 from metacurate.images.filters.faces import FACES, FaceDetector
 from metacurate.images.filters.hash_lists import HASH_TYPE, digest_of
 from metacurate.images.filters.models import UnsafeScore, model_files
-from metacurate.images.shards import Sample, Shard, read_samples
+from metacurate.images.shards import Shard, read_columns, read_samples
 
 FORMAT = 2  # raise with each change of what is measured
 LIBRARIES = ("pillow", "imagehash", "scipy", "pdqhash", "onnxruntime")  # that decide about it
@@ -31,7 +31,7 @@ MEASURED: Final = pa.schema(
         pa.field("key", pa.string(), nullable=False),
         pa.field("draw", pa.uint64(), nullable=False),  # of its url: decides between equal ones
         pa.field("sha256", HASH_TYPE),
-        pa.field("original", HASH_TYPE),  # SHA-256 before it was made smaller, as its .json tells
+        pa.field("original", HASH_TYPE),  # SHA-256 as it was downloaded, where that is told
         pa.field("width", pa.int32()),
         pa.field("height", pa.int32()),
         pa.field("problem", pa.string()),  # why it can't be decoded
@@ -168,9 +168,18 @@ class Meter:
         return row
 
 
-def _original(sample: Sample) -> bytes | None:
-    """The SHA-256 of an image as it came, where its .json tells it."""
-    told = sample.fields.get("sha256")
+def _originals(shard: Shard) -> dict[str, bytes | None]:
+    """The SHA-256 of images as they came, by key, where the table beside the tar tells them."""
+    if shard.table is None:
+        return {}
+    table = read_columns(shard, ["key", "sha256"])
+    if len(table.column_names) < 2:
+        return {}
+    rows = zip(table["key"].to_pylist(), table["sha256"].to_pylist(), strict=True)
+    return {str(key): _digest(told) for key, told in rows}
+
+
+def _digest(told: Any) -> bytes | None:
     return bytes.fromhex(told) if isinstance(told, str) and HEX.fullmatch(told) else None
 
 
@@ -183,6 +192,7 @@ class MeasureTask(Task):
         self._seed = stage.measured.seed
         self._meter: Meter | None = None
         self._asked = stage.measured
+        self._shards = {shard.tar: shard for shard in stage.shards}
 
     def process(self, unit: Unit) -> UnitRecord:
         """Measure a shard's images.
@@ -195,8 +205,10 @@ class MeasureTask(Task):
         self._meter = self._meter or Meter(self._asked)
         rows, urls = [], []
         shard = unit.source.rpartition("/")[2]
+        originals = _originals(self._shards[unit.source])
         for sample in read_samples(unit.source):
-            told = {"key": sample.key, "draw": 0, "original": _original(sample)}
+            original = _digest(sample.fields.get("sha256")) or originals.get(sample.key)
+            told = {"key": sample.key, "draw": 0, "original": original}
             rows.append({**told, **self._meter.measure(sample.image)})
             urls.append(sample.url(shard))
             self._watch.advance(1 if len(rows) <= unit.work else 0)

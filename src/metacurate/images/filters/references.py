@@ -173,7 +173,9 @@ def _pictures(folder: Path) -> list[str]:
     return sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
-        if path.suffix[1:].lower() in IMAGE_ENDINGS and path.is_file()
+        if path.suffix[1:].lower() in IMAGE_ENDINGS
+        and not path.name.startswith(".")  # as macOS leaves beside each file
+        and path.is_file()
     )
 
 

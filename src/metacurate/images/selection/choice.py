@@ -29,8 +29,10 @@ KEY, ERROR = "key", "error_message"
 DROPPED = "dropped"  # the status of pairs that are out of a shard by selection
 BY_WHERE, BY_PAIRS, MISSING = "where", "pairs", "missing"
 ROW = "__row__"
+CURATED_PAIRS = "curated pairs"  # that are in the shards
 
-Curated = Mapping[tuple[str, str], dict[str, Any]]
+Matched = Sequence[dict[str, Any] | None]
+UNCOMPARED = frozenset({STATUS, ERROR, *CURATED.names})
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def reasons(
     verdicts: pa.Table | None,
     drop: Sequence[str],
     where: Where | None,
-    curated: Curated | None,
+    matched: Matched | None,
 ) -> list[str | None]:
     """Why each pair goes: the first cause, or None for one that stays or was not there.
 
@@ -102,7 +104,7 @@ def reasons(
         rows: of the shard.
         verdicts: on its samples, where there are any. drop: those for which an image goes.
         where: what a pair must meet, of the table's columns and those of verdicts.
-        curated: the pairs that may stay, by key and text; None for all.
+        matched: what was curated of each pair, from `match_curated`; None for all to stay.
 
     Raises:
         UsageError: when the condition does not fit.
@@ -132,22 +134,56 @@ def reasons(
         numbered = columns.append_column(ROW, pa.array(np.arange(len(table))))
         passing = set(numbered.filter(expression)[ROW].to_pylist())
         go(BY_WHERE, [i not in passing for i in range(len(table))])
-    if curated is not None:
-        pairs = zip(rows.keys, rows.texts, strict=True)
-        go(BY_PAIRS, [pair not in curated for pair in pairs])
+    if matched is not None:
+        go(BY_PAIRS, [one is None for one in matched])
     return found
+
+
+def match_curated(rows: Rows, curated: Sequence[Mapping[str, Any]]) -> Matched:
+    """Find the pairs that were curated; of pairs that repeat, as many as there are.
+
+    Args:
+        rows: of the shard. curated: rows of what was curated of it, with `key` and `text`.
+
+    Returns:
+        For each pair what was curated, or None: rows with the same key, text and url, those first
+        that are equal in all columns that both have.
+    """
+    waiting: dict[tuple[Any, Any], list[dict[str, Any]]] = {}
+    for row in curated:
+        waiting.setdefault((row["key"], row["text"]), []).append(dict(row))
+    found: list[dict[str, Any] | None] = [None] * len(rows.there)
+    table = rows.table.rename_columns(
+        ["text" if name == rows.text else name for name in rows.table.column_names]
+    ).to_pylist()
+    for like in (_same_row, _same_image):
+        for i, row in enumerate(table):
+            some = waiting.get((row[KEY], row["text"]), [])
+            if rows.there[i] and found[i] is None:
+                place = next((n for n, one in enumerate(some) if like(row, one)), None)
+                found[i] = None if place is None else some.pop(place)
+    return found
+
+
+def _same_row(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return all(one[name] == other[name] for name in one.keys() & other.keys() - UNCOMPARED)
+
+
+def _same_image(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    urls = one.get("url"), other.get("url")
+    return None in urls or urls[0] == urls[1]
 
 
 class Choice:
     """What stays of a shard, and what each sample that stays has of its pairs."""
 
-    def __init__(self, rows: Rows, gone: Sequence[str | None], curated: Curated | None) -> None:
+    def __init__(self, rows: Rows, gone: Sequence[str | None], matched: Matched | None) -> None:
         """Sort out pairs by sample.
 
         Args:
-            rows: of the shard. gone: from `reasons`. curated: as there.
+            rows: of the shard. gone: from `reasons`. matched: as there.
         """
-        self._rows, self._gone, self._curated = rows, list(gone), curated
+        self._rows, self._gone, self._matched = rows, list(gone), matched
         self._by_key: dict[str, list[int]] = {}
         self._texts = rows.texts
         for i, key in enumerate(rows.keys):
@@ -179,15 +215,16 @@ class Choice:
         staying = self._staying(at)
         if not staying:
             return None
-        if len(staying) == len(at) and self._curated is None:
+        if len(staying) == len(at) and self._matched is None:
             return sample
         texts = [self._texts[i] for i in staying]
         pairs: list[Pair]
-        if self._curated is None:
-            kept = set(texts)
-            pairs = [pair for pair in sample.pairs if pair["text"] in kept]
+        if self._matched is None:
+            pairs = _left(
+                sample.pairs, [self._texts[i] for i in at], [at.index(i) for i in staying]
+            )
         else:
-            pairs = [pair_fields(self._curated[sample.key, text]) for text in texts]
+            pairs = [pair_fields(self._matched[i] or {"text": self._texts[i]}) for i in staying]
         draws = hash_pairs([sample.url(f"{shard.name}.tar")] * len(texts), texts, 0, "caption")
         text = texts[int(np.argmin(draws))]
         fields = {**sample.fields, "pairs": pairs}
@@ -237,10 +274,10 @@ class Choice:
                 pa.string(),
             ),
         }
-        if self._curated is not None:
-            pairs = zip(rows.keys, rows.texts, gone, rows.there, strict=True)
-            kept = [self._curated[k, t] if there and why is None else {}
-                for k, t, why, there in pairs]  # fmt: skip
+        if self._matched is not None:
+            pairs = zip(self._matched, gone, rows.there, strict=True)
+            kept = [one if one is not None and there and why is None else {}
+                for one, why, there in pairs]  # fmt: skip
             for field in CURATED:
                 values = [one.get(field.name) for one in kept]
                 columns[field.name] = pa.array(values, field.type)
@@ -252,6 +289,19 @@ class Choice:
                 else table.set_column(place, name, column)
             )
         return table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
+
+
+def _left(pairs: Sequence[Pair], texts: Sequence[str], staying: Sequence[int]) -> list[Pair]:
+    """A sample's pairs that stay: by their places, or where these differ as often as they do."""
+    if [pair["text"] for pair in pairs] == list(texts):
+        return [pairs[place] for place in staying]
+    left = Counter(texts[place] for place in staying)
+    found: list[Pair] = []
+    for pair in pairs:
+        if left[pair["text"]] > 0:
+            left[pair["text"]] -= 1
+            found.append(pair)
+    return found
 
 
 def error_of(where: Where, error: pa.ArrowException) -> str:

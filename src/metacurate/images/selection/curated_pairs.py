@@ -33,11 +33,12 @@ class Group:
     """A row group, and the range of its keys; None where the file does not tell.
 
     Attributes:
-        path: of the file. number: of the row group in it. low, high: keys.
+        path: of the file. number: of the row group in it. rows: of it. low, high: keys.
     """
 
     path: str
     number: int
+    rows: int
     low: str | None
     high: str | None
 
@@ -76,12 +77,14 @@ class CuratedPairs:
             raise UsageError(f"--pairs {source}: holds no Parquet files of curated pairs")
         looked = many_at_once(_look_at, files)
         _, schema, _ = looked[0]
-        key = next((name for name in (KEY, TAR_ID) if name in schema.names), None)
+        key = next((name for name in (TAR_ID, KEY) if name in schema.names), None)
         text = text_column(schema.names)
-        if key is None or text is None:
+        if any(file.sidecar for file in files):
+            raise UsageError(f"--pairs {source}: are shards, not what was curated of them")
+        if key is None or text is None or not set(CURATED.names) <= set(schema.names):
             raise UsageError(
-                f"--pairs {source}: {files[0].path} has no columns of keys and texts: it is not "
-                "what was curated of shards"
+                f"--pairs {source}: {files[0].path} has no columns of keys, texts and "
+                "probabilities: it is not what was curated of shards"
             )
         told = _metadata(schema)
         for file, (_, other, _) in zip(files, looked, strict=True):
@@ -94,24 +97,30 @@ class CuratedPairs:
         identity = hashlib.sha256(names.encode()).hexdigest()
         return cls(tuple(groups), key, text, identity, told)
 
-    def of(self, shard: Shard, keys: Sequence[str]) -> dict[tuple[str, str], dict[str, Any]]:
+    @property
+    def rows(self) -> int:
+        """How many pairs there are."""
+        return sum(group.rows for group in self.groups)
+
+    def of(self, shard: Shard, keys: Sequence[str | None]) -> list[dict[str, Any]]:
         """The pairs of a shard.
 
         Args:
-            shard: which. keys: of its samples.
+            shard: which. keys: of its samples, or null.
 
         Returns:
-            Rows by key and text: `text` and the columns of curation.
+            Rows with all columns; `key` and `text` have these names.
 
         Raises:
             InputError: when a file can't be read.
         """
-        if not keys:
-            return {}
+        named = [key for key in keys if key is not None]
+        if not named:
+            return []
         prefix = f"{shard.tar.rpartition('/')[2]}/" if self.key_column == TAR_ID else ""
-        wanted = pa.array([prefix + key for key in keys], pa.string())
+        wanted = pa.array([prefix + key for key in named], pa.string())
         low, high = min(wanted.to_pylist()), max(wanted.to_pylist())
-        found: dict[tuple[str, str], dict[str, Any]] = {}
+        found: list[dict[str, Any]] = []
         for group in self.groups:
             if (group.low is None or group.low <= high) and (
                 group.high is None or group.high >= low
@@ -120,8 +129,7 @@ class CuratedPairs:
                 names = table[self.key_column].cast(pa.string())
                 for row in table.filter(pc.is_in(names, wanted)).to_pylist():
                     key = row.pop(self.key_column).removeprefix(prefix)
-                    text = row.pop(self.text_column)
-                    found[key, text] = {"text": text, **row}
+                    found.append({**row, "text": row.pop(self.text_column), "key": key})
         return found
 
     def _table(self, group: Group) -> pa.Table:
@@ -131,11 +139,7 @@ class CuratedPairs:
             try:
                 with answering(group.path):
                     file = open_parquet(group.path)
-                    names = [self.key_column, self.text_column, *CURATED.names]
-                    columns = [name for name in names if name in file.schema_arrow.names]
-                    self._read[group] = file.read_row_group(
-                        group.number, columns, use_threads=False
-                    )
+                    self._read[group] = file.read_row_group(group.number, use_threads=False)
             except (OSError, pa.ArrowException) as error:
                 raise InputError(group.path, f"can't be read: {first_line(error)}") from error
         return self._read[group]
@@ -162,5 +166,6 @@ def _look_at(file: InputFile) -> tuple[str, pa.Schema, dict[str, list[Group]]]:
             told = footer.row_group(number).column(places[0]).statistics
             ranged = told is not None and told.has_min_max and isinstance(told.min, str)
             low, high = (told.min, told.max) if ranged else (None, None)
-            found.append(Group(file.path, number, low, high))
+            rows = footer.row_group(number).num_rows
+            found.append(Group(file.path, number, rows, low, high))
     return file.path, opened.schema_arrow, groups

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -16,17 +17,20 @@ from metacurate.engine.work import Engine
 from metacurate.engine.workspace import POOL_SHARDS_FILE, OnError, open_workspace
 from metacurate.errors import InputError, UsageError, first_line
 from metacurate.images.filters.filter import drop_files, identity_of_shards, refuse_namesakes
-from metacurate.images.selection.choice import error_of, read_rows, reasons
+from metacurate.images.selection.choice import CURATED_PAIRS, error_of, read_rows, reasons
 from metacurate.images.selection.curated_pairs import CuratedPairs
 from metacurate.images.selection.judged import Judged
 from metacurate.images.selection.stage import KEYS, KeysStage, SelectStage
 from metacurate.images.shards import (
     Shard,
+    drop_incomplete_shards,
     list_shards,
 )
 from metacurate.pool.files import Source, absolute_sources
 from metacurate.pool.opening import parse_where
 from metacurate.pool.where import Where
+
+log = logging.getLogger(__name__)
 
 
 def select_images(
@@ -90,7 +94,7 @@ def select_images(
     ) as space:  # fmt: skip
         shards = list_shards(source, folder)
         refuse_namesakes(shards)
-        judged = Judged.open(verdicts, shards) if verdicts else None
+        judged = Judged.open(verdicts, shards, on_error) if verdicts else None
         if judged is not None:
             _check_names(judged, drop, blur)
         stage = SelectStage(
@@ -102,6 +106,7 @@ def select_images(
             first = None if judged is None else judged.read(shards[0])
             _try(rows, first, condition, shards[0])
         space.claim()
+        drop_incomplete_shards(folder)
         if keys:
             stage = KeysStage(**vars(stage))
         outcome = space.run(stage)
@@ -110,7 +115,10 @@ def select_images(
         wanted = {f"{stem}{ending}" for stem in stems for ending in endings}
         drop_files(folder / KEYS, wanted if keys else set())
         drop_files(folder, set() if keys else wanted)
-        summary = {**_totals(outcome), **space.unit_totals(outcome)}
+        counts = _counts(outcome)
+        if stage.pairs is not None:
+            _check_used(stage.pairs.rows, counts[CURATED_PAIRS, ""])
+        summary = {**_totals(counts), **space.unit_totals(outcome)}
         space.write_shards(outcome)
         told = json.dumps([identity_of_shards(shards), judged and judged.identities])
         digest = hashlib.sha256(told.encode()).hexdigest()
@@ -178,11 +186,29 @@ def _try(rows: Any, verdicts: pa.Table | None, where: Where, shard: Shard) -> No
         raise InputError(shard.table or shard.tar, error_of(where, error)) from error
 
 
-def _totals(outcome: Outcome) -> dict[str, Any]:
+def _check_used(pairs: int, used: int) -> None:
+    """Tell of curated pairs that are in none of the shards.
+
+    Raises:
+        UsageError: when none is in them.
+    """
+    if pairs and not used:
+        raise UsageError(
+            "--pairs: none of its pairs is in these shards: they were curated of others"
+        )
+    if used < pairs:
+        log.warning("%d of the %d curated pairs are not in these shards", pairs - used, pairs)
+
+
+def _counts(outcome: Outcome) -> Counter[tuple[str, str]]:
     counts: Counter[tuple[str, str]] = Counter()
     for table in arrow_tables(outcome.partials):
         for row in table.to_pylist():
             counts[row["what"], row["why"]] += row["count"]
+    return counts
+
+
+def _totals(counts: Counter[tuple[str, str]]) -> dict[str, Any]:
     return {
         name: value
         for what in ("images", "pairs")

@@ -15,7 +15,15 @@ from metacurate.engine.workspace import versions
 from metacurate.errors import InputError, MetacurateError, first_line
 from metacurate.images.filters.faces import blur_faces
 from metacurate.images.filters.measure import MAX_PIXELS
-from metacurate.images.selection.choice import Choice, error_of, read_rows, reasons
+from metacurate.images.selection.choice import (
+    CURATED_PAIRS,
+    Choice,
+    Matched,
+    error_of,
+    match_curated,
+    read_rows,
+    reasons,
+)
 from metacurate.images.selection.curated_pairs import CuratedPairs
 from metacurate.images.selection.judged import Judged
 from metacurate.images.shards import (
@@ -101,13 +109,16 @@ class SelectTask(Task):
         stage, shard = self._stage, self._shards[unit.source]
         rows = read_rows(shard)
         verdicts = None if stage.judged is None else stage.judged.read(shard)
-        curated = None if stage.pairs is None else stage.pairs.of(shard, rows.keys)
+        matched: Matched | None = None
+        if stage.pairs is not None:
+            matched = match_curated(rows, stage.pairs.of(shard, rows.keys))
+            self._counts[CURATED_PAIRS, ""] += sum(one is not None for one in matched)
         try:
-            gone = reasons(rows, verdicts, stage.drop, stage.where, curated)
+            gone = reasons(rows, verdicts, stage.drop, stage.where, matched)
         except pa.ArrowException as error:
             assert stage.where is not None
             raise InputError(shard.table or shard.tar, error_of(stage.where, error)) from error
-        choice = Choice(rows, gone, curated)
+        choice = Choice(rows, gone, matched)
         if stage.keys:
             output = f"{shard.name}.parquet"
             write_parquet(
