@@ -21,7 +21,7 @@ demo: $(VENV)/installed ## Balance a made pool of 200,000 pairs; a table, and a 
 	$(BIN)/metacurate demo --out $(OUT)
 
 test: $(VENV)/installed ## Run all tests (those on real data where METACURATE_DATA names its folder)
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/installed ## Check style and types
 	$(BIN)/ruff format --check .

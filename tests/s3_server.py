@@ -114,7 +114,7 @@ class S3Server:
             config=botocore.config.Config(
                 retries={"total_max_attempts": 1},
                 connect_timeout=2,
-                read_timeout=10,
+                read_timeout=60,
                 max_pool_connections=32,
                 proxies={},
             ),
