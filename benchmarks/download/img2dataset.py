@@ -13,7 +13,7 @@ from benchmarks.fresh import Figures, answer
 def run(
     environment: str, pool: str, out: str, images: int, resize: int | None, workers: int
 ) -> Figures:
-    size = ["--resize_mode", "no"] if resize is None else [
+    size = ["--disable_all_reencoding", "True"] if resize is None else [
         "--resize_mode", "keep_ratio", "--image_size", str(resize), "--resize_only_if_bigger",
         "True",
     ]  # fmt: skip
