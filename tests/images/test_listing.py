@@ -4,6 +4,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -23,6 +25,7 @@ from metacurate.images.listing import (
 )
 from metacurate.pool.files import find_files
 from metacurate.pool.opening import Asked, open_pools
+from metacurate.pool.reader import CorruptRows, Rows, read_texts
 
 URLS = st.sampled_from([f"https://a.example/{i}" for i in range(8)] + ["", "ä"])
 ROWS = st.lists(
@@ -40,6 +43,13 @@ def table_of(rows: list[tuple[str | None, str | None, int]]) -> pa.Table:
             "url": pa.array(columns[0], pa.string()),
         }
     )
+
+
+def listed(batch: pa.RecordBatch) -> tuple[pa.Table, npt.NDArray[np.bool_]]:
+    """Rows as a task lists them, and which of the batch these are."""
+    rows = Rows(batch, np.arange(len(batch)))
+    texts, valid = read_texts(["url", "text"], rows, CorruptRows())
+    return list_rows(texts["url"], texts["text"], batch.select(["n"]), valid), valid
 
 
 def list_images(
@@ -71,7 +81,7 @@ def test_each_url_once_with_all_of_its_pairs(
     batch = table_of(rows).combine_chunks().to_batches()
     if not batch:
         return
-    table, valid = list_rows(batch[0], "url", "text")
+    table, valid = listed(batch[0])
     assert valid.tolist() == [url is not None and text is not None for url, text, _ in rows]
     expected: dict[str, list[tuple[str, int]]] = {}
     for url, text, n in rows:
@@ -96,7 +106,7 @@ def test_order_of_rows_is_nothing(
     other = list(rows)
     random.shuffle(other)
     found = [
-        group_images(list_rows(batch, "url", "text")[0]).to_pylist()
+        group_images(listed(batch)[0]).to_pylist()
         for one in (rows, other)
         for batch in table_of(one).combine_chunks().to_batches()
     ]

@@ -60,6 +60,7 @@ TURNS = {
 JPEG_MARKER = re.compile(rb"\xff[^\x00\xff]")  # within a scan, ff is followed by 00
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 MOST_SCANS = 100  # of a JPEG: each one costs a pass over all pixels, and may have few bytes
+MAX_PIXELS = 100_000_000  # that an image may have where nobody says otherwise
 MOST_JPEG_SIDE = 65_500  # pixels that libjpeg can write
 
 

@@ -14,6 +14,7 @@ from metacurate.engine.stores import Place, place_of
 from metacurate.engine.work import Engine
 from metacurate.engine.workspace import OnError, open_workspace
 from metacurate.errors import UsageError
+from metacurate.images.decoding import MAX_PIXELS
 from metacurate.images.download_stage import DownloadStage, Making
 from metacurate.images.fetching.limits import AGENT, FetchLimits
 from metacurate.images.listing import ListStage, list_key, refuse_without_urls, write_lists
@@ -24,7 +25,6 @@ from metacurate.pool.opening import Asked, open_pools, parse_where
 
 CONTACT = re.compile(r"https?://[!-~]+|[!-~]+@[!-~]+\.[!-~]+")
 IMAGES_PER_SHARD = 10_000
-MAX_PIXELS = 100_000_000
 QUALITY = 95
 
 

@@ -34,7 +34,7 @@ from metacurate.errors import UsageError, first_line
 from metacurate.hashing.pairs import draw_seed, hash_columns
 from metacurate.hashing.rows import hash_rows
 from metacurate.images.shards import sample_key, shard_name
-from metacurate.pool.reader import CorruptRows, Reader, valid_texts, without_views
+from metacurate.pool.reader import CorruptRows, Reader, read_texts, without_views
 from metacurate.pool.tables import TAR_ID, Pool, open_parquet
 from metacurate.pool.uid import uid_of
 
@@ -115,11 +115,11 @@ class ListTask(Task):
         tables: list[pa.Table] = []
         invalid = 0
         for rows in self._reader.batches(unit):
-            table, valid = list_rows(rows.batch, self._pool.id_column, self._pool.text_column)
-            for name in (self._pool.id_column, self._pool.text_column):
-                _, bad = valid_texts(rows.batch.column(name))
-                corrupt.add(name, rows.positions[bad])
-            tables.append(table)
+            names = self._pool.id_column, self._pool.text_column
+            texts, valid = read_texts(names, rows, corrupt)
+            urls, captions = (texts.pop(name) for name in names)
+            others = [name for name in rows.batch.schema.names if name not in names]
+            tables.append(list_rows(urls, captions, rows.batch.select(others), valid))
             invalid += int(np.count_nonzero(~valid))
         self._tables += tables
         return UnitRecord.of(
@@ -139,36 +139,27 @@ class ListTask(Task):
         return table.take(pc.sort_indices(table[PLACE]))
 
 
-def list_rows(batch: pa.RecordBatch, url_column: str, text_column: str) -> tuple[pa.Table, Mask]:
+def list_rows(urls: pa.Array, texts: pa.Array, others: pa.RecordBatch, valid: Mask) -> pa.Table:
     """Rows as lists hold them: `url`, `text`, all other columns, and what they are sorted by.
 
     Columns of names that shards use for what becomes of an image are left out.
 
     Args:
-        batch: of the pool. url_column, text_column: of it.
-
-    Returns:
-        The rows that have a url and a text, both UTF-8; and bool[rows], which these are.
+        urls, texts: strings. others: the pool's other columns, equally many rows.
+        valid: bool[rows], which of them are listed.
     """
-    urls, _ = valid_texts(batch.column(url_column))
-    texts, _ = valid_texts(batch.column(text_column))
-    kept = pc.and_(urls.is_valid(), texts.is_valid())
-    plain = without_views(batch)
-    columns: dict[str, pa.Array] = {"url": urls, "text": texts}
+    kept = pa.array(valid)
+    plain = without_views(others)
+    columns: dict[str, pa.Array] = {"url": urls.cast(pa.string()), "text": texts.cast(pa.string())}
     for name in plain.schema.names:
-        if name not in (url_column, text_column, "url", "text", *RESERVED):
+        if name not in ("url", "text", *RESERVED):
             column = plain.column(name)
             is_coded = pa.types.is_dictionary(column.type)
             columns[name] = column.dictionary_decode() if is_coded else column
-    columns = {name: column.filter(kept) for name, column in columns.items()}
-    for name in ("url", "text"):
-        columns[name] = columns[name].cast(pa.string())
-    found = pa.RecordBatch.from_pydict(columns)
+    found = pa.RecordBatch.from_pydict(columns).filter(kept)
     places = hash_columns([found.column("url")], [draw_seed(0, "shuffle")])[0]
     table = pa.Table.from_batches([found]).append_column(PLACE, pa.array(places))
-    return table.append_column(TIE, pa.array(hash_rows(found, 0))), kept.to_numpy(
-        zero_copy_only=False
-    )
+    return table.append_column(TIE, pa.array(hash_rows(found, 0)))
 
 
 def group_images(rows: pa.Table) -> pa.Table:
@@ -184,19 +175,20 @@ def group_images(rows: pa.Table) -> pa.Table:
     """
     by = [(name, "ascending") for name in (PLACE, "url", "text", TIE)]
     rows = rows.take(pc.sort_indices(rows, sort_keys=by))
-    urls = _whole(rows["url"])
+    urls = rows["url"].combine_chunks()
     is_first = np.ones(len(rows), bool)
     is_first[1:] = pc.not_equal(urls[1:], urls[:-1]).to_numpy(zero_copy_only=False)
     starts = np.flatnonzero(is_first)
     names = [name for name in rows.column_names if name not in ("url", PLACE, TIE)]
-    parts = [_whole(rows[name]) for name in names]
+    parts = [rows[name].combine_chunks() for name in names]
     pairs = pa.StructArray.from_arrays(parts, fields=[rows.schema.field(name) for name in names])
     offsets = pa.array(np.append(starts, len(rows)).astype(np.int32))
     first_urls = urls.take(pa.array(starts))
-    uids = [uid_of(url) for url in first_urls.to_pylist()]
+    given: list[str | None] = [None] * len(starts)
     if "uid" in names and pa.types.is_string(rows.schema.field("uid").type):
         given = parts[names.index("uid")].take(pa.array(starts)).to_pylist()
-        uids = [own if told is None else told for told, own in zip(given, uids, strict=True)]
+    told = zip(given, first_urls.to_pylist(), strict=True)
+    uids = [uid_of(url) if uid is None else uid for uid, url in told]
     return pa.table(
         {
             "url": first_urls,
@@ -204,10 +196,6 @@ def group_images(rows: pa.Table) -> pa.Table:
             "pairs": pa.ListArray.from_arrays(offsets, pairs),
         }
     )
-
-
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
 @dataclass(frozen=True)

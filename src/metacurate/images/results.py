@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from metacurate.hashing.pairs import hash_pairs
 from metacurate.images.fetching.statuses import Status
 from metacurate.images.shards import Sample, pair_fields
+from metacurate.matching.matcher import Texts
 
 UNDECODED = frozenset({Status.NOT_AN_IMAGE, Status.TOO_MANY_PIXELS, Status.BROKEN_IMAGE})
 ROWS_AT_ONCE = 1000
@@ -30,7 +31,7 @@ def pairs_table(images: pa.Table, outcome: pa.Table, metadata: Mapping[str, str]
     Returns:
         `key`, `url`, all columns of the pairs (`text` first), `uid`, and those of the outcome.
     """
-    pairs = whole(images["pairs"])
+    pairs = images["pairs"].combine_chunks()
     parents = pc.list_parent_indices(pairs)
     values = pc.list_flatten(pairs)
     columns: dict[str, Any] = {
@@ -46,7 +47,7 @@ def pairs_table(images: pa.Table, outcome: pa.Table, metadata: Mapping[str, str]
 
 
 def choose_captions(
-    urls: pa.Array, texts: pa.Array, offsets: npt.NDArray[np.int64]
+    urls: Texts, texts: Texts, offsets: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
     """The caption that stands in a sample's .txt: the one with the smallest draw.
 
@@ -78,7 +79,7 @@ def make_samples(
         In the order of the images; .json holds `key`, `uid`, `url`, `caption`, `pairs`, and what
         the table tells of the image.
     """
-    pairs = whole(images["pairs"])
+    pairs = images["pairs"].combine_chunks()
     texts = pc.struct_field(pc.list_flatten(pairs), "text")
     urls = images["url"].take(pc.list_parent_indices(pairs))
     offsets = pairs.offsets.to_numpy().astype(np.int64)
@@ -137,8 +138,3 @@ def make_stats(statuses: pa.Table, began: float, ended: float) -> dict[str, Any]
         "status_dict": counts,
         "pairs": sum(statuses["pairs"].to_pylist()),
     }
-
-
-def whole(column: pa.ChunkedArray) -> pa.Array:
-    """A column as one array."""
-    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)

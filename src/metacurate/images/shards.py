@@ -71,6 +71,11 @@ class Shard:
     identity: str
     rows: int = 0
 
+    @property
+    def file_name(self) -> str:
+        """Of the tar, with its ending: what tells images apart that have no urls begins with it."""
+        return self.tar.rpartition("/")[2]
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -98,6 +103,11 @@ class Sample:
         """
         url = self.fields.get("url")
         return url if isinstance(url, str) else f"{shard}/{self.key}"
+
+    @property
+    def texts(self) -> list[str]:
+        """The captions of its pairs."""
+        return [pair["text"] for pair in self.pairs]
 
     @property
     def pairs(self) -> list[Pair]:

@@ -17,7 +17,6 @@ import pyarrow as pa
 
 from metacurate.engine.stores import Place
 from metacurate.errors import MetacurateError
-from metacurate.images.fetching.statuses import Status
 
 SPOOLS = "spools"
 
@@ -60,11 +59,6 @@ class Result:
     original_width: int | None = None
     original_height: int | None = None
     sha256: str | None = None
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether there is an image."""
-        return self.status == Status.SUCCESS
 
 
 class Spool:

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from metacurate.engine.stage import Stage, Task, Unit, UnitRecord, Watch
@@ -15,7 +14,7 @@ from metacurate.engine.storage import write_parquet
 from metacurate.engine.stores import Place
 from metacurate.hashing.pairs import draw_seed, hash_pairs
 from metacurate.hashing.rows import hash_rows
-from metacurate.pool.reader import CorruptRows, Reader, Rows, id_texts, valid_texts, without_views
+from metacurate.pool.reader import CorruptRows, Reader, Rows, read_texts, without_views
 from metacurate.pool.tables import Pool
 from metacurate.pool.winners import (
     FREE,
@@ -29,7 +28,6 @@ from metacurate.pool.winners import (
 )
 
 By: TypeAlias = Literal["pair", "url", "text"]
-Mask: TypeAlias = npt.NDArray[np.bool_]
 
 ROW_FORMAT = 1  # raise with each change of how whole rows are hashed
 
@@ -41,19 +39,6 @@ def _key_columns(pool: Pool, by: By) -> list[str]:
         "url": [pool.id_column],
         "text": [pool.text_column],
     }[by]
-
-
-def _read_texts(
-    columns: Sequence[str], rows: Rows, corrupt: CorruptRows
-) -> tuple[dict[str, pa.Array], Mask]:
-    """Columns as strings, by name; and of which rows all are there and UTF-8."""
-    texts: dict[str, pa.Array] = {}
-    valid = np.ones(len(rows.positions), bool)
-    for name in columns:
-        texts[name], bad = valid_texts(id_texts(rows.batch.column(name)))
-        corrupt.add(name, rows.positions[bad])
-        valid &= texts[name].is_valid().to_numpy(zero_copy_only=False)
-    return texts, valid
 
 
 def _collect(
@@ -139,7 +124,7 @@ class PoolKeyTask(KeyTask):
     def _key(self, rows: Rows, corrupt: CorruptRows) -> Keyed:
         stage = self._stage
         pair = [stage.pool.id_column, stage.pool.text_column]
-        texts, valid = _read_texts(pair, rows, corrupt)
+        texts, valid = read_texts(pair, rows, corrupt)
         keys = hash_keys([texts[name] for name in _key_columns(stage.pool, stage.by)])
         ranks = [hash_rows(rows.batch, self._row_seed)]
         if stage.by != "pair":  # the rows of a pair all draw the same
@@ -199,7 +184,7 @@ class AgainstTask(KeyTask):
 
     @staticmethod
     def _key(columns: Sequence[str], rows: Rows, corrupt: CorruptRows) -> Keyed:
-        texts, valid = _read_texts(columns, rows, corrupt)
+        texts, valid = read_texts(columns, rows, corrupt)
         keys = hash_keys([texts[name] for name in columns])
         return Keyed(rows.positions[valid], keys[:, valid])
 
@@ -264,7 +249,7 @@ class DedupTask(Task):
         invalid = 0
         kept: list[pa.Table] = []
         for rows in self._reader.batches(unit):
-            _, valid = _read_texts(pair, rows, corrupt)
+            _, valid = read_texts(pair, rows, corrupt)
             fates = self._stage.fates.of(unit.source, rows.positions)
             rows_by_fate += np.bincount(fates[valid], minlength=3)
             invalid += int((~valid).sum())

@@ -247,6 +247,26 @@ def id_texts(array: pa.Array) -> pa.Array:
     return pc.cast(array, pa.string()) if pa.types.is_integer(array.type) else array
 
 
+def read_texts(
+    columns: Sequence[str], rows: Rows, corrupt: CorruptRows
+) -> tuple[dict[str, pa.Array], npt.NDArray[np.bool_]]:
+    """Read columns as strings.
+
+    Args:
+        columns: their names. rows: of a unit. corrupt: told of strings that are no UTF-8.
+
+    Returns:
+        The columns by name; and bool[rows], of which rows all are there and UTF-8.
+    """
+    texts: dict[str, pa.Array] = {}
+    valid = np.ones(len(rows.positions), bool)
+    for name in columns:
+        texts[name], bad = valid_texts(id_texts(rows.batch.column(name)))
+        corrupt.add(name, rows.positions[bad])
+        valid &= texts[name].is_valid().to_numpy(zero_copy_only=False)
+    return texts, valid
+
+
 def without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Turn columns of string and binary views, which Arrow can't filter, into plain ones.
 

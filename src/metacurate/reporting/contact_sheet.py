@@ -14,14 +14,13 @@ import pyarrow as pa
 from metacurate.engine.storage import write_text
 from metacurate.errors import UsageError
 from metacurate.hashing.pairs import draw_seed, hash_columns
-from metacurate.images.decoding import ImageError, resize
+from metacurate.images.decoding import MAX_PIXELS, ImageError, resize
 from metacurate.images.shards import SUCCESS, Shard, read_table
 from metacurate.pool.tar_images import read_tar_image
 from metacurate.reporting.standalone import make_standalone, page_file
 
 SIDE = 200  # pixels of a picture's smallest side
 QUALITY = 80
-MAX_PIXELS = 100_000_000
 COLUMNS = ["key", "url", "status"]
 
 

@@ -121,10 +121,10 @@ def _run(
     partials: list[Place] = []
     identity = ""
     if filters.benchmarks:
-        stage_ = ReferenceStage(filters.benchmarks, ONLY_HASH.configuration())
-        hashed = space.run(stage_)
+        reading = ReferenceStage(filters.benchmarks, ONLY_HASH.configuration())
+        hashed = space.run(reading)
         if hashed.errors:  # not to be skipped: what can't be read can't be kept out
-            raise CorruptInputError(stage_.name, hashed.errors)
+            raise CorruptInputError(reading.name, hashed.errors)
         partials = hashed.partials
         identity = ",".join(record.unit for record in hashed.records if not record.failed)
     references = References.join(partials)

@@ -33,6 +33,12 @@ def _nearest_in(held: Any, start: Any, stop: Any, code: Any) -> Any:
     return best
 
 
+@inlined
+def _chunk(code: Any, shift: Any, width: Any) -> Any:
+    """The bits of a chunk of a code, uint64."""
+    return (code >> np.uint64(shift)) & np.uint64((1 << width) - 1)
+
+
 @compiled
 def stay(
     codes: Any,
@@ -71,7 +77,7 @@ def stay(
         near = False
         if i >= fixed:
             for c in range(shifts.size):
-                value = (code >> np.uint64(shifts[c])) & np.uint64((1 << widths[c]) - 1)
+                value = _chunk(code, shifts[c], widths[c])
                 for k in range(mask_ends[c], mask_ends[c + 1]):
                     bucket = np.int64(value ^ masks[k])
                     if _nearest_in(held[c], starts[c, bucket], fills[c, bucket], code) <= within:
@@ -83,7 +89,7 @@ def stay(
         if near:
             continue
         for c in range(shifts.size):
-            value = np.int64((code >> np.uint64(shifts[c])) & np.uint64((1 << widths[c]) - 1))
+            value = np.int64(_chunk(code, shifts[c], widths[c]))
             place = fills[c, value]
             held[c, place] = code
             ids[c, place] = i
@@ -119,7 +125,7 @@ def nearest(
         best = np.uint64(65)
         who = np.uint32(0)
         for c in range(shifts.size):
-            value = (code >> np.uint64(shifts[c])) & np.uint64((1 << widths[c]) - 1)
+            value = _chunk(code, shifts[c], widths[c])
             for k in range(mask_ends[c], mask_ends[c + 1]):
                 bucket = np.int64(value ^ masks[k])
                 start, stop = starts[c, bucket], fills[c, bucket]

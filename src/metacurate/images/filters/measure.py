@@ -204,13 +204,13 @@ class MeasureTask(Task):
         began = time.monotonic()
         self._meter = self._meter or Meter(self._asked)
         rows, urls = [], []
-        shard = unit.source.rpartition("/")[2]
-        originals = _originals(self._shards[unit.source])
+        shard = self._shards[unit.source]
+        originals = _originals(shard)
         for sample in read_samples(unit.source):
             original = _digest(sample.fields.get("sha256")) or originals.get(sample.key)
             told = {"key": sample.key, "draw": 0, "original": original}
             rows.append({**told, **self._meter.measure(sample.image)})
-            urls.append(sample.url(shard))
+            urls.append(sample.url(shard.file_name))
             self._watch.advance(1 if len(rows) <= unit.work else 0)
         draws = hash_pairs(urls, [""] * len(urls), self._seed, "dedup")
         table = pa.Table.from_pylist(rows, MEASURED)

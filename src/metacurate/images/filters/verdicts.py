@@ -151,8 +151,8 @@ def own_verdicts(measured: pa.Table, filters: Filters, lists: HashLists) -> dict
     """
     found = {BROKEN: measured["problem"].is_valid().to_numpy()}
     if filters.lists:
-        whole = measured.combine_chunks()
-        sha256, original, pdq = (_one(whole[name]) for name in ("sha256", "original", "pdq"))
+        names = ("sha256", "original", "pdq")
+        sha256, original, pdq = (measured[name].combine_chunks() for name in names)
         found[LISTED] = lists.holds(sha256, pdq if filters.pdq_lists else None)
         found[LISTED] = found[LISTED] | lists.holds(original, None)
     if filters.nsfw_model is not None:
@@ -177,7 +177,3 @@ def any_of(verdicts: Sequence[Mask], rows: int) -> Mask:
         verdicts: bool[rows] each. rows: number of images.
     """
     return np.logical_or.reduce([np.zeros(rows, np.bool_), *verdicts])  # type: ignore[no-any-return]
-
-
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks else pa.array([], column.type)

@@ -142,7 +142,7 @@ class OnlineBalance:
         while block := list(islice(waiting, BLOCK)):
             parsed = [_parse(sample) for sample in block]
             urls = [one.url(_shard_of(sample)) for one, sample in zip(parsed, block, strict=True)]
-            texts = [[pair["text"] for pair in one.pairs] for one in parsed]
+            texts = [one.texts for one in parsed]
             chosen = draw.choose(urls, texts, self.share)
             for sample, some, place in zip(block, texts, chosen.tolist(), strict=True):
                 if place != OUT:

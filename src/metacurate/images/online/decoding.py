@@ -3,11 +3,9 @@
 from typing import Any
 
 from metacurate.errors import InputError
-from metacurate.images.decoding import ImageError, decode_rgb
+from metacurate.images.decoding import MAX_PIXELS, ImageError, decode_rgb
 from metacurate.images.shards import IMAGE_ENDINGS, PICKLES
 from metacurate.pool.jsonlines import parse_object
-
-MAX_PIXELS = 100_000_000
 
 
 def decode(sample: dict[str, Any]) -> dict[str, Any]:

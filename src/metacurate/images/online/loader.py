@@ -1,17 +1,18 @@
 """Balanced shards in PyTorch: batches made by workers, resumed from what was consumed."""
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from metacurate.errors import MetacurateError, UsageError
 from metacurate.hashing.pairs import check_seed
-from metacurate.images.online.balancing import Share
-from metacurate.images.online.sharded import BalancedShards, SampleDict, to_sample
+from metacurate.images.online.balancing import Share, WebSample
+from metacurate.images.online.reading import torch_worker
+from metacurate.images.online.sharded import BalancedShards, to_sample
 
 try:
-    from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+    from torch.utils.data import DataLoader, IterableDataset
 except ModuleNotFoundError as missing:
     if missing.name != "torch":
         raise
@@ -23,7 +24,7 @@ State = dict[str, Any]
 FORMAT = 1
 
 
-def as_is(samples: list[SampleDict]) -> list[SampleDict]:
+def as_is(samples: list[WebSample]) -> list[WebSample]:
     """A batch as the list of its samples."""
     return samples
 
@@ -42,36 +43,26 @@ class _Made(NamedTuple, Generic[Batch]):
     batch: Batch
 
 
+@dataclass(frozen=True, eq=False)
 class _Batches(IterableDataset[_Made[Any]]):
-    """What the workers of a loader do."""
+    """What the workers of a loader do; the attributes are those of the loader."""
 
-    def __init__(
-        self,
-        shards: BalancedShards,
-        workers: int,
-        length: int | None,
-        batch_size: int,
-        collate: Callable[[list[SampleDict]], Any],
-        drop_last: bool,
-        consumed: list[int],
-        turn: int,
-    ) -> None:
-        self._shards = shards
-        self._workers = workers
-        self._length = length
-        self._batch_size = batch_size
-        self._collate = collate
-        self._drop_last = drop_last
-        self._consumed = consumed
-        self._turn = turn
+    _shards: BalancedShards
+    _workers: int
+    _length: int | None
+    _batch_size: int
+    _collate: Callable[[list[WebSample]], Any]
+    _drop_last: bool
+    _consumed: Sequence[int]
+    _turn: int
 
     def __iter__(self) -> Iterator[_Made[Any]]:
-        info = get_worker_info()
+        number, _ = torch_worker()
         # PyTorch asks its first worker first: which is to be the one whose turn it is.
-        worker = (self._turn + (0 if info is None else info.id)) % self._workers
+        worker = (self._turn + number) % self._workers
         position = self._consumed[worker]
         stream = self._shards.stream(worker, self._workers, self._length, position)
-        samples: list[SampleDict] = []
+        samples: list[WebSample] = []
         for kept in stream:
             samples.append(to_sample(kept))
             if len(samples) == self._batch_size:
@@ -82,7 +73,7 @@ class _Batches(IterableDataset[_Made[Any]]):
             yield self._made(worker, position + len(samples), stream.share, samples)
 
     def _made(
-        self, worker: int, position: int, share: Share, samples: list[SampleDict]
+        self, worker: int, position: int, share: Share, samples: list[WebSample]
     ) -> _Made[Any]:
         return _Made(worker, position, replace(share), self._collate(samples))
 
@@ -107,7 +98,7 @@ class Loader(Generic[Batch]):
         batch_size: int,
         *,
         workers: int = 0,
-        collate: Callable[[list[SampleDict]], Batch] = as_is,  # type: ignore[assignment]
+        collate: Callable[[list[WebSample]], Batch] = as_is,  # type: ignore[assignment]
         drop_last: bool = False,
         **options: Any,
     ) -> None:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,7 +13,7 @@ from metacurate.curation.balance import Balance
 from metacurate.engine.workspace import OnError
 from metacurate.errors import InputError, UsageError
 from metacurate.hashing.pairs import check_seed
-from metacurate.images.online.balancing import OUT, Draw
+from metacurate.images.online.balancing import OUT, Draw, WebSample
 from metacurate.images.online.reading import (
     Counts,
     Part,
@@ -29,13 +29,11 @@ from metacurate.images.online.stream import Kept, Stream
 from metacurate.images.shards import Shard, list_shards
 from metacurate.matching.matcher import Matcher
 from metacurate.pool.files import Source
-from metacurate.pool.tables import many_at_once
+from metacurate.pool.tables import TEXT_NAMES, many_at_once
 
 Even: TypeAlias = Literal["pad", "stop"]
-SampleDict = dict[str, Any]
 
 BUFFER = 1000
-TEXTS = ("text", "caption")
 
 
 @dataclass(frozen=True)
@@ -151,8 +149,8 @@ class BalancedShards:
         """How many images of a part are kept; by the table, where it tells as much as the tar."""
         if part.shard.table is None or part.first or part.stop is not None:
             entries = list(read_part(part, lambda _: False, self.on_error))
-            urls = [sample.url(shard.tar.rpartition("/")[2]) for shard, sample in entries]
-            texts = [[pair["text"] for pair in sample.pairs] for _, sample in entries]
+            urls = [sample.url(shard.file_name) for shard, sample in entries]
+            texts = [sample.texts for _, sample in entries]
             return int((self.draw.choose(urls, texts) != OUT).sum())
         keys, names, captions = _pairs(part.shard)
         kept = self.draw.kept(names, captions)
@@ -176,14 +174,14 @@ class BalancedShards:
             on_error=self.on_error,
         )
 
-    def __iter__(self) -> Iterator[SampleDict]:
+    def __iter__(self) -> Iterator[WebSample]:
         """The samples of this rank, or of this worker of its DataLoader; see `to_sample`."""
         worker, workers = torch_worker()
         for kept in self.stream(worker, workers, self.length(workers)):
             yield to_sample(kept)
 
 
-def to_sample(kept: Kept) -> SampleDict:
+def to_sample(kept: Kept) -> WebSample:
     """A kept sample as webdataset has it.
 
     Args:
@@ -203,12 +201,12 @@ def _pairs(shard: Shard) -> tuple[pa.ChunkedArray, pa.ChunkedArray, pa.ChunkedAr
     Raises:
         InputError: when the table has no keys, or no captions.
     """
-    table = rows_there(shard, ["key", "url", *TEXTS])
-    column = next((name for name in TEXTS if name in table.column_names), None)
+    table = rows_there(shard, ["key", "url", *TEXT_NAMES])
+    column = next((name for name in TEXT_NAMES if name in table.column_names), None)
     if column is None:
-        raise InputError(str(shard.table), f"has no column of captions: {' or '.join(TEXTS)}")
+        raise InputError(str(shard.table), f"has no column of captions: {' or '.join(TEXT_NAMES)}")
     keys = table["key"].cast(pa.large_string())
-    urls = pc.binary_join_element_wise(_large(shard.tar.rpartition("/")[2]), keys, _large("/"))
+    urls = pc.binary_join_element_wise(_large(shard.file_name), keys, _large("/"))
     if "url" in table.column_names:
         urls = pc.coalesce(table["url"].cast(pa.large_string()), urls)
     return keys, urls, table[column].cast(pa.large_string())

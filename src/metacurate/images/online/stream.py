@@ -145,8 +145,8 @@ class Stream:
 
     def _drawn(self, block: Sequence[tuple[Shard, Sample]]) -> "deque[Kept]":
         """Those of a block that the epoch keeps."""
-        urls = [sample.url(shard.tar.rpartition("/")[2]) for shard, sample in block]
-        texts = [[pair["text"] for pair in sample.pairs] for _, sample in block]
+        urls = [sample.url(shard.file_name) for shard, sample in block]
+        texts = [sample.texts for _, sample in block]
         chosen = self._draw.choose(urls, texts, None if self._again else self.share).tolist()
         kept = deque(
             Kept(shard, sample, place, some[place])

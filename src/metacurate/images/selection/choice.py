@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from metacurate.errors import InputError, first_line
-from metacurate.hashing.pairs import hash_pairs
+from metacurate.images.results import choose_captions
 from metacurate.images.selection.curated_pairs import text_column
 from metacurate.images.shards import (
     SUCCESS,
@@ -225,8 +225,8 @@ class Choice:
             )
         else:
             pairs = [pair_fields(self._matched[i] or {"text": self._texts[i]}) for i in staying]
-        draws = hash_pairs([sample.url(f"{shard.name}.tar")] * len(texts), texts, 0, "caption")
-        text = texts[int(np.argmin(draws))]
+        urls = [sample.url(shard.file_name)] * len(texts)
+        text = texts[choose_captions(urls, texts, np.array([0, len(texts)]))[0]]
         fields = {**sample.fields, "pairs": pairs}
         if "caption" in fields:
             fields["caption"] = text

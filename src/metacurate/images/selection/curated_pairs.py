@@ -117,7 +117,7 @@ class CuratedPairs:
         named = [key for key in keys if key is not None]
         if not named:
             return []
-        prefix = f"{shard.tar.rpartition('/')[2]}/" if self.key_column == TAR_ID else ""
+        prefix = f"{shard.file_name}/" if self.key_column == TAR_ID else ""
         wanted = pa.array([prefix + key for key in named], pa.string())
         low, high = min(wanted.to_pylist()), max(wanted.to_pylist())
         found: list[dict[str, Any]] = []
