@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Threads of PyTorch that wait leave their cores to the tests beside them.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # No deadline: the first example of a run may wait for the compiler.
 settings.register_profile("metacurate", deadline=None)
 settings.load_profile("metacurate")

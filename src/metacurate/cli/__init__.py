@@ -20,6 +20,7 @@ from metacurate.cli import (
     metadata,
     pools,
     report,
+    train,
 )
 from metacurate.cli.printing import StandardError, printable
 from metacurate.engine.command_line import COMMAND_LINE
@@ -68,6 +69,7 @@ for command in (
     report.report,
     compare.compare,
     explore.explore,
+    train.train,
     pools.demo,
 ):
     app.command()(command)
@@ -112,4 +114,6 @@ def _tell_interrupted() -> None:
     kept = any(argument.startswith(("-o", "--out")) for argument in sys.argv[2:])
     resumes = kept and (called in RESUMED or called.partition(" ")[0] in RESUMED)
     goes_on = "; the same command goes on where this stopped" if resumes else ""
+    if called.startswith("train"):
+        goes_on = "; the same command with --resume goes on from the last checkpoint"
     sys.stderr.write(f"metacurate: interrupted{goes_on}\n")

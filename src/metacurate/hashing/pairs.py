@@ -13,7 +13,7 @@ from metacurate.hashing import kernel
 from metacurate.matching.automaton import string_buffers
 from metacurate.matching.matcher import Texts, string_arrays, without_nulls
 
-Purpose: TypeAlias = Literal["sample", "online", "caption", "dedup", "shuffle"]
+Purpose: TypeAlias = Literal["sample", "online", "caption", "crop", "dedup", "shuffle"]
 MAX_SEED = 2**64 - 1
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]

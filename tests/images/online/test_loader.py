@@ -274,8 +274,8 @@ def test_batches_are_pinned_where_that_is_asked_for() -> None:
         def pin_memory(self) -> str:
             return "pinned"
 
-    made = pin_memory(_Made(0, 8, Share(), [Pinned()]))  # type: ignore[no-untyped-call]
-    assert (made.position, made.batch) == (8, ["pinned"])
+    made = pin_memory(_Made(0, (0, 8), Share(), [Pinned()]))  # type: ignore[no-untyped-call]
+    assert (made.place, made.batch) == ((0, 8), ["pinned"])
 
 
 @pytest.mark.parametrize(("batch", "workers"), [(0, 0), (1, -1)])

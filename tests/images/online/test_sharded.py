@@ -44,7 +44,7 @@ def all_slots(shards: BalancedShards, world: int, workers: int) -> list[list[dic
     ranks = [replace(shards, rank=rank, world_size=world) for rank in range(world)]
     length = ranks[0].length(workers)
     return [
-        [to_sample(kept) for kept in one.stream(worker, workers, length)]
+        [to_sample(kept, 0) for kept in one.stream(worker, workers, length)]
         for one in ranks
         for worker in range(workers)
     ]
@@ -121,9 +121,9 @@ def test_any_place_can_be_gone_on_from(
 ) -> None:
     shards = shards_of(folder, told, buffer=buffer, even=even, epoch=2, world_size=3, rank=1)
     length = shards.length(1)
-    whole = [to_sample(kept) for kept in shards.stream(0, 1, length)]
+    whole = [to_sample(kept, 0) for kept in shards.stream(0, 1, length)]
     skip = min(skip, len(whole))
-    rest = [to_sample(kept) for kept in shards.stream(0, 1, length, skip)]
+    rest = [to_sample(kept, 0) for kept in shards.stream(0, 1, length, skip)]
     assert rest == whole[skip:]
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from metacurate.curation.balance import Balance
 from metacurate.curation.sample import draws
 from metacurate.errors import InputError
-from metacurate.hashing.pairs import check_seed, hash_pairs
+from metacurate.hashing.pairs import check_seed, hash_pairs, one_array
 from metacurate.images.shards import Sample
 from metacurate.matching.matcher import Matcher, Texts
 from metacurate.pool.jsonlines import parse_object
@@ -48,12 +49,13 @@ class Draw:
     """What decides in an epoch.
 
     Attributes:
-        matcher: finds entries in captions. balance: of these entries.
+        matcher: finds entries in captions. balance: of these entries; both None: every pair is
+            kept, and the epoch draws one caption of each image.
         seed, epoch: uint64, of the draws.
     """
 
-    matcher: Matcher
-    balance: Balance
+    matcher: Matcher | None
+    balance: Balance | None
     seed: int
     epoch: int
 
@@ -66,6 +68,9 @@ class Draw:
         Returns:
             bool[pairs]; false where one of the two is null.
         """
+        if self.matcher is None or self.balance is None:
+            there = pc.and_(one_array(urls).is_valid(), one_array(texts).is_valid())
+            return np.asarray(there, np.bool_)
         probabilities = self.balance.keep_probabilities(self.matcher.match(texts))
         return draws(urls, texts, self.seed, "online", self.epoch) < probabilities
 

@@ -20,12 +20,13 @@ except ModuleNotFoundError as missing:
 
 Batch = TypeVar("Batch")
 State = dict[str, Any]
+Place = tuple[int, int]
 
-FORMAT = 1
+FORMAT = 2
 
 
-def as_is(samples: list[WebSample]) -> list[WebSample]:
-    """A batch as the list of its samples."""
+def as_is(samples: Batch) -> Batch:
+    """Leave a sample, or a list of them, as it is."""
     return samples
 
 
@@ -33,57 +34,90 @@ class _Made(NamedTuple, Generic[Batch]):
     """A batch, and how far its worker has come with it; PyTorch pins what is in tuples.
 
     Attributes:
-        worker: as the slots of the rank are counted. position: samples that it has yielded.
+        worker: as the slots of the rank are counted.
+        place: epoch, and samples of it that it has come by.
         share: of what it has considered by then. batch: of samples.
     """
 
     worker: int
-    position: int
+    place: Place
     share: Share
     batch: Batch
 
 
+class _Failed(NamedTuple):
+    """An error on its way out of a worker: PyTorch itself would raise another one.
+
+    Attributes:
+        error: with its own arguments.
+    """
+
+    error: MetacurateError
+
+
 @dataclass(frozen=True, eq=False)
-class _Batches(IterableDataset[_Made[Any]]):
+class _Batches(IterableDataset[_Made[Any] | _Failed]):
     """What the workers of a loader do; the attributes are those of the loader."""
 
     _shards: BalancedShards
     _workers: int
     _length: int | None
     _batch_size: int
-    _collate: Callable[[list[WebSample]], Any]
+    _prepare: Callable[[WebSample], Any | None]
+    _collate: Callable[[list[Any]], Any]
     _drop_last: bool
-    _consumed: Sequence[int]
+    _endless: bool
+    _places: Sequence[Place]
     _turn: int
 
-    def __iter__(self) -> Iterator[_Made[Any]]:
+    def __iter__(self) -> Iterator[_Made[Any] | _Failed]:
         number, _ = torch_worker()
         # PyTorch asks its first worker first: which is to be the one whose turn it is.
         worker = (self._turn + number) % self._workers
-        position = self._consumed[worker]
-        stream = self._shards.stream(worker, self._workers, self._length, position)
-        samples: list[WebSample] = []
-        for kept in stream:
-            samples.append(to_sample(kept))
-            if len(samples) == self._batch_size:
-                position += len(samples)
-                yield self._made(worker, position, stream.share, samples)
-                samples = []
-        if samples and not self._drop_last:
-            yield self._made(worker, position + len(samples), stream.share, samples)
+        try:
+            yield from self._batches(worker)
+        except MetacurateError as error:
+            yield _Failed(error)
 
-    def _made(
-        self, worker: int, position: int, share: Share, samples: list[WebSample]
-    ) -> _Made[Any]:
-        return _Made(worker, position, replace(share), self._collate(samples))
+    def _batches(self, worker: int) -> Iterator[_Made[Any]]:
+        epoch, position = self._places[worker]
+        samples: list[Any] = []
+        while True:
+            shards = replace(self._shards, epoch=epoch)
+            stream = shards.stream(worker, self._workers, self._length, position)
+            nothing = position == 0
+            for kept in stream:
+                position += 1
+                sample = self._prepare(to_sample(kept, epoch))
+                if sample is None:
+                    continue
+                nothing = False
+                samples.append(sample)
+                if len(samples) == self._batch_size:
+                    yield self._made(worker, (epoch, position), stream.share, samples)
+                    samples = []
+            if not self._endless:
+                break
+            if nothing:
+                raise MetacurateError(
+                    f"epoch {epoch} has no sample for worker {worker} of {self._workers}: use "
+                    "fewer ranks or workers, or a larger threshold"
+                )
+            epoch, position = epoch + 1, 0
+        if samples and not self._drop_last:
+            yield self._made(worker, (epoch, position), stream.share, samples)
+
+    def _made(self, worker: int, place: Place, share: Share, samples: list[Any]) -> _Made[Any]:
+        return _Made(worker, place, replace(share), self._collate(samples))
 
 
 class Loader(Generic[Batch]):
     """Batches of one epoch after another, for one rank.
 
-    Each pass over it is an epoch, and the next pass is the next one. After `load_state_dict` a
-    pass goes on where that state was told: with the same shards, seed, ranks and workers the same
-    samples follow, whatever workers had prefetched.
+    Each pass over it is an epoch, and the next pass is the next one; or an endless pass is of all
+    epochs, and its batches are whole: one may begin in an epoch and end in the next. After
+    `load_state_dict` a pass goes on where that state was told: with the same shards, seed, ranks
+    and workers the same samples follow, whatever workers had prefetched.
 
     Attributes:
         shards: what is read.
@@ -98,8 +132,10 @@ class Loader(Generic[Batch]):
         batch_size: int,
         *,
         workers: int = 0,
-        collate: Callable[[list[WebSample]], Batch] = as_is,  # type: ignore[assignment]
+        prepare: Callable[[WebSample], Any | None] = as_is,
+        collate: Callable[[list[Any]], Batch] = as_is,  # type: ignore[assignment]
         drop_last: bool = False,
+        endless: bool = False,
         **options: Any,
     ) -> None:
         """Prepare; workers are started by each pass.
@@ -107,8 +143,11 @@ class Loader(Generic[Batch]):
         Args:
             shards: what to read. batch_size: samples of a batch.
             workers: processes that read and decode; 0 for this one.
-            collate: makes a batch of samples, in the worker: it decodes them, too.
+            prepare: decodes a sample, in the worker; None leaves it out, and the next takes its
+                place in the batch.
+            collate: makes a batch of what was prepared, in the worker.
             drop_last: whether a worker's last batch is left out where it is smaller.
+            endless: whether a pass goes on with the next epoch; for shards with even=None.
             **options: of PyTorch's DataLoader: `prefetch_factor`, `pin_memory`, and the like.
 
         Raises:
@@ -118,11 +157,15 @@ class Loader(Generic[Batch]):
             raise UsageError(f"a batch of {batch_size} samples is too small: 1 is the least")
         if workers < 0:
             raise UsageError(f"{workers} workers can't work: 0 is the least")
+        if endless and shards.even is not None:
+            raise UsageError(f"an endless loader has no epochs to make even: even={shards.even!r}")
         self.shards = shards
         self._batch_size = batch_size
         self._workers = workers
+        self._prepare = prepare
         self._collate = collate
         self._drop_last = drop_last
+        self._endless = endless
         self._options = options
         self._lengths: dict[int, int | None] = {}
         self._shares: list[Share] = []
@@ -132,6 +175,11 @@ class Loader(Generic[Batch]):
     def epoch(self) -> int:
         """Which epoch the next pass is of, or goes on with."""
         return self.shards.epoch
+
+    @property
+    def epochs(self) -> list[int]:
+        """Which epoch each worker has come to, by what was consumed."""
+        return [epoch for epoch, _ in self._places]
 
     def set_epoch(self, epoch: int) -> None:
         """Begin an epoch; one that has begun goes on where it is.
@@ -147,7 +195,7 @@ class Loader(Generic[Batch]):
             self._restart()
 
     def _restart(self) -> None:
-        self._consumed = [0] * self._slots
+        self._places: list[Place] = [(self.epoch, 0)] * self._slots
         self._turn = 0
 
     @property
@@ -189,13 +237,15 @@ class Loader(Generic[Batch]):
         """
         self._shares = [Share() for _ in range(self._slots)]
         batches = _Batches(
-            self.shards, self._slots, self._length, self._batch_size, self._collate,
-            self._drop_last, list(self._consumed), self._turn,
+            self.shards, self._slots, self._length, self._batch_size, self._prepare, self._collate,
+            self._drop_last, self._endless, list(self._places), self._turn,
         )  # fmt: skip
         for made in DataLoader(
             batches, batch_size=None, num_workers=self._workers, **self._options
         ):
-            self._consumed[made.worker] = made.position
+            if isinstance(made, _Failed):
+                raise made.error
+            self._places[made.worker] = made.place
             self._shares[made.worker] = made.share
             self._turn = (made.worker + 1) % self._slots
             yield made.batch
@@ -203,7 +253,11 @@ class Loader(Generic[Batch]):
 
     def state_dict(self) -> State:
         """What was consumed, and of what: small, and JSON."""
-        place = {"epoch": self.epoch, "consumed": list(self._consumed), "turn": self._turn}
+        epochs, consumed = zip(*self._places, strict=True)
+        place = {
+            "epoch": self.epoch, "epochs": list(epochs), "consumed": list(consumed),
+            "turn": self._turn,
+        }  # fmt: skip
         return {**self._fixed(), **place}
 
     def load_state_dict(self, state: State) -> None:
@@ -224,7 +278,10 @@ class Loader(Generic[Batch]):
         if differing:
             raise UsageError(f"the state is of another loader: {'; '.join(differing)}")
         self.set_epoch(state["epoch"])
-        self._consumed = [int(number) for number in state["consumed"]]
+        self._places = [
+            (int(epoch), int(consumed))
+            for epoch, consumed in zip(state["epochs"], state["consumed"], strict=True)
+        ]
         self._turn = int(state["turn"])
 
     def _fixed(self) -> State:
@@ -239,8 +296,16 @@ class Loader(Generic[Batch]):
             "buffer": shards.buffer,
             "even": shards.even,
             "shards": shards.identity,
-            "metadata": shards.matcher.metadata.digest,
-            "mode": shards.matcher.mode,
-            "threshold": shards.balance.threshold,
-            "counts": hashlib.sha256(shards.balance.counts.tobytes()).hexdigest()[:16],
+            **_balance_of(shards),
         }
+
+
+def _balance_of(shards: BalancedShards) -> State:
+    if shards.matcher is None or shards.balance is None:
+        return {"metadata": None, "mode": None, "threshold": None, "counts": None}
+    return {
+        "metadata": shards.matcher.metadata.digest,
+        "mode": shards.matcher.mode,
+        "threshold": shards.balance.threshold,
+        "counts": hashlib.sha256(shards.balance.counts.tobytes()).hexdigest()[:16],
+    }

@@ -45,7 +45,8 @@ class BalancedShards:
 
     Attributes:
         source: the shards: a folder, a tar, a glob, or a list of these.
-        matcher, balance: what decides which pairs are kept; see `online_balance`.
+        matcher, balance: what decides which pairs are kept; see `online_balance`. Without both
+            every pair is, and an epoch draws one caption of each image.
         seed: of draws and shuffles, uint64.
         epoch: from 0 on.
         rank, world_size: of this process among those that train together.
@@ -59,8 +60,8 @@ class BalancedShards:
     """
 
     source: Source
-    matcher: Matcher
-    balance: Balance
+    matcher: Matcher | None = None
+    balance: Balance | None = None
     seed: int = 0
     epoch: int = 0
     rank: int = 0
@@ -80,6 +81,8 @@ class BalancedShards:
         """
         check_seed(self.seed)
         check_seed(self.epoch, "epoch")
+        if (self.matcher is None) != (self.balance is None):
+            raise UsageError("a matcher and a balance go together: each needs the other")
         if not 0 <= self.rank < self.world_size:
             raise UsageError(f"rank {self.rank} is none of {self.world_size}")
         if self.buffer < 1:
@@ -178,21 +181,21 @@ class BalancedShards:
         """The samples of this rank, or of this worker of its DataLoader; see `to_sample`."""
         worker, workers = torch_worker()
         for kept in self.stream(worker, workers, self.length(workers)):
-            yield to_sample(kept)
+            yield to_sample(kept, self.epoch)
 
 
-def to_sample(kept: Kept) -> WebSample:
+def to_sample(kept: Kept, epoch: int) -> WebSample:
     """A kept sample as webdataset has it.
 
     Args:
-        kept: of a stream.
+        kept: of a stream. epoch: in which it was drawn.
 
     Returns:
         `__key__`, `__url__`, the image by its ending as bytes, `txt` with the chosen caption,
-        `json` as a dict, and `__pair__`, the caption's place among the image's pairs.
+        `json` as a dict, `__pair__`, the caption's place among the image's pairs, and `__epoch__`.
     """
     sample = web_sample(kept.shard.tar, kept.sample)
-    return {**sample, "txt": kept.text, "__pair__": kept.place}
+    return {**sample, "txt": kept.text, "__pair__": kept.place, "__epoch__": epoch}
 
 
 def _pairs(shard: Shard) -> tuple[pa.ChunkedArray, pa.ChunkedArray, pa.ChunkedArray]:
