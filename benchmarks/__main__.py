@@ -17,6 +17,7 @@ from benchmarks import (
     ngrams,
     online,
     scale,
+    train,
 )
 from benchmarks.data import ROOT, WORK
 from benchmarks.fresh import MeasurementError
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[Sizes], Section]] = {
     "explore": explore.run,
     "download": download.run,
     "online": online.run,
+    "train": train.run,
 }
 
 

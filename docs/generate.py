@@ -17,6 +17,7 @@ VECTORS: tuple[tuple[str, str, int, Purpose, int], ...] = (
     ("https://example.com/1.jpg", "a red fox in the snow", 0, "sample", 1),
     ("https://example.com/1.jpg", "a red fox in the snow", 0, "online", 3),
     ("https://example.com/1.jpg", "a red fox in the snow", 0, "caption", 0),
+    ("https://example.com/1.jpg", "a red fox in the snow", 0, "crop", 0),
     ("https://example.com/1.jpg", "a red fox in the snow", 0, "dedup", 0),
     ("https://example.com/1.jpg", "a red fox in the snow", 0, "shuffle", 0),
     ("https://example.com/é.png", "naïve café ☕", 42, "sample", 0),

@@ -758,6 +758,10 @@ OPTIONS = {
     "dedup": f"{ENGINES} --out --by --against --seed --where --columns --url-column --text-column "
     "--id-column --on-error --json",
     "pack": f"{ENGINES} --out --rows-per-shard --columns --json",
+    "train": "--recipe --out --pairs-seen --batch --learning-rate --warmup --precision --tokenizer "
+    "--metadata --counts --threshold --tail-share --mode --device --workers --accumulate "
+    "--checkpoint-activations --compile --checkpoint-every --log-every --resume --seed --on-error "
+    "--json",
     "info": "--json",
     "status": "--json",
     "demo": "--out --json",

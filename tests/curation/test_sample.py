@@ -29,6 +29,7 @@ VECTORS: list[tuple[str, str, int, Purpose, int, str, float]] = [
     (FOX, SNOW, 0, "sample", 2**64 - 1, "701b22b3182061ec", 0.43791405556123797),
     (FOX, SNOW, 0, "online", 0, "bfaf006193a44026", 0.7487640608047892),
     (FOX, SNOW, 0, "caption", 0, "21c443b724710472", 0.131901008808601),
+    (FOX, SNOW, 0, "crop", 0, "d0857448fe3ee2fa", 0.8145363500791478),
     (FOX, SNOW, 0, "dedup", 0, "9f04815888cc07fe", 0.6211624947689387),
     (FOX, SNOW, 0, "shuffle", 0, "2a1c62b4dd5d84af", 0.16449562945978435),
     ("https://example.com/2.jpg", SNOW, 0, "sample", 0, "75f3b613c53e6046", 0.4607499883907109),

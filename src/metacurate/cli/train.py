@@ -8,6 +8,7 @@ import typer
 
 from metacurate.cli import options
 from metacurate.cli.printing import print_summary
+from metacurate.cli.threads import wait_without_spinning
 from metacurate.errors import UsageError
 
 Precision = Literal["bf16", "fp16", "fp32"]
@@ -147,6 +148,7 @@ def train(
 
         metacurate train shards/ --recipe tiny -o run/ --pairs-seen 100000
     """
+    wait_without_spinning()
     from dataclasses import replace
 
     from metacurate.engine.progress import Silent, terminal_progress

@@ -101,11 +101,14 @@ class Training:
         recipe, pace, world = self._recipe, self._pace, self._world
         progress.start("training", (recipe.steps - self.step) * recipe.batch)
         watch, total, last = Stopwatch(world.device), Shares(0.0, 0.0, 0.0), None
+        begun = self.step
         with MetricsLog(folder, self.step) if world.is_first else nullcontext() as log:
             batches = iter(self._loader)
             while self.step < recipe.steps:
                 with watch.waiting():
                     batch = _next(batches)
+                if self.step == begun:
+                    watch.read()  # time counts from the first batch on: workers have started
                 with watch.computing():
                     loss = self._take(batch)
                 self.step += 1
