@@ -13,6 +13,7 @@ from metacurate import __version__
 from metacurate.cli import (
     compare,
     curation,
+    evaluate,
     explore,
     extract,
     folders,
@@ -70,6 +71,7 @@ for command in (
     compare.compare,
     explore.explore,
     train.train,
+    evaluate.evaluate,
     pools.demo,
 ):
     app.command()(command)
