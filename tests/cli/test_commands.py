@@ -762,8 +762,8 @@ OPTIONS = {
     "--metadata --counts --threshold --tail-share --mode --device --workers --accumulate "
     "--checkpoint-activations --compile --checkpoint-every --log-every --resume --seed --on-error "
     "--json",
-    "evaluate": "--data --batch --workers --device --split --label-column --templates --cache --out "
-    "--on-error --json",
+    "evaluate": "--data --batch --workers --device --split --label-column --templates --cache "
+    "--out --on-error --json",
     "info": "--json",
     "status": "--json",
     "demo": "--out --json",

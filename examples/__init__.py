@@ -1,0 +1,1 @@
+"""What metacurate is good for, as programs to read and to run."""
