@@ -1,0 +1,1 @@
+"""From web pages to the score of a model, on a laptop."""
