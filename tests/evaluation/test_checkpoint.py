@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from metacurate.errors import InputError, UsageError
+from metacurate.errors import InputError, MetacurateError, UsageError
 from metacurate.evaluation.checkpoint import open_checkpoint
 from metacurate.evaluation.model import Clip, choose_device
 from tests.evaluation.made import SIDE, read_json, write_json
@@ -42,6 +42,10 @@ def _poison(tensors: dict[str, Any]) -> None:
 
 def _pickle(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def _another_tokenizer(folder: Path) -> None:
+    shutil.copy(folder / "tokenizer.json", folder / "tokenizer.4.0.json")
 
 
 def _index(name: str) -> Callable[[Path], object]:
@@ -103,6 +107,13 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
         _empty_index,
         "names no files",
     ),
+    "weights of another name": (
+        _json("config.json", transformers_weights="other.safetensors"),
+        r"config\.json: names other weights \(transformers_weights\)",
+    ),
+    "an adapter": (
+        lambda f: write_json(f / "adapter_config.json", {}), r"has an adapter \(adapter_config",
+    ),
     "an absurd configuration": (_json("config.json", projection_dim="many"), "can't be loaded"),
 }  # fmt: skip
 
@@ -159,6 +170,53 @@ def test_a_revision_of_the_hub(
     assert found.name == "facebook/metaclip-b32-400m@refs/pr/1"
 
 
+def test_another_model_of_the_hub_is_not_downloaded(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(checkpoint, folder)
+    _json("config.json", model_type="llama")(folder)
+    asked: list[list[str]] = []
+
+    def download(name: str, revision: str | None, allow_patterns: list[str]) -> str:
+        asked.append(allow_patterns)
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    with pytest.raises(InputError, match="is a model of type 'llama'"):
+        open_checkpoint("somebody/llama")
+    assert asked == [["config.json"]]
+
+
+def test_attention_is_not_the_configurations(checkpoint: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(checkpoint, folder)
+    config = read_json(folder / "config.json")
+    for told in (config, config["text_config"], config["vision_config"]):
+        told["attn_implementation"] = told["_attn_implementation"] = "nobody/no-such-kernel"
+    write_json(folder / "config.json", config)
+    texts = ["a photo of a cat", "dog"]
+    found = Clip(open_checkpoint(str(folder)), "cpu").embed_texts(texts, 8)
+    assert (found == Clip(open_checkpoint(str(checkpoint)), "cpu").embed_texts(texts, 8)).all()
+
+
+def test_too_little_memory_is_told(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+    import torch
+
+    clip = Clip(open_checkpoint(str(checkpoint)), "cpu")
+
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nmore")
+
+    monkeypatch.setattr(clip, "_finish", fail)
+    told = r"lower --batch \(CUDA out of memory\.\)$"
+    with pytest.raises(MetacurateError, match=told):
+        clip.embed_texts(["a"], 1)
+    with pytest.raises(MetacurateError, match=told):
+        clip.embed_images(np.zeros((1, SIDE, SIDE, 3), np.uint8))
+
+
 def test_the_last_step_of_a_run_is_taken(checkpoint: Path, tmp_path: Path) -> None:
     for step in (9_999_999, 20_000_000, 100_000_000):
         shutil.copytree(checkpoint, tmp_path / "checkpoints" / f"step-{step:08d}")
@@ -168,13 +226,13 @@ def test_the_last_step_of_a_run_is_taken(checkpoint: Path, tmp_path: Path) -> No
 
 def test_the_digest_is_of_what_decides(checkpoint: Path, tmp_path: Path) -> None:
     digest = open_checkpoint(str(checkpoint)).digest
-    for number, change in enumerate(
-        [
-            _tensors(lambda t: t["logit_scale"].mul_(2)),
-            _json("config.json", logit_scale_init_value=1.0),
-            _json("tokenizer_config.json", model_max_length=99),
-        ]
-    ):
+    changes: list[Callable[[Path], object]] = [
+        _tensors(lambda t: t["logit_scale"].mul_(2)),
+        _json("config.json", logit_scale_init_value=1.0),
+        _json("tokenizer_config.json", model_max_length=99),
+        _another_tokenizer,
+    ]
+    for number, change in enumerate(changes):
         folder = tmp_path / str(number)
         shutil.copytree(checkpoint, folder)
         (folder / "notes.md").write_text("of no account")
@@ -196,6 +254,10 @@ def test_weights_in_several_files(checkpoint: Path, tmp_path: Path) -> None:
     (folder / "model.safetensors").unlink()
     places = {name: file for file, some in parts.items() for name in some}
     write_json(folder / "model.safetensors.index.json", {"metadata": {}, "weight_map": places})
+    digest = open_checkpoint(str(folder)).digest
+    index = folder / "model.safetensors.index.json"
+    write_json(index, {**read_json(index), "metadata": {"total_size": 1}})
+    assert open_checkpoint(str(folder)).digest != digest
     whole, cut = (Clip(open_checkpoint(str(one)), "cpu") for one in (checkpoint, folder))
     texts = ["a photo of a cat", "dog"]
     assert (whole.embed_texts(texts, 8) == cut.embed_texts(texts, 8)).all()

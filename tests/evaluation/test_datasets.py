@@ -15,8 +15,8 @@ from metacurate.evaluation.datasets import (
     Dataset,
     Templates,
     check_split,
-    open_dataset,
 )
+from metacurate.evaluation.layouts import open_dataset
 from tests.evaluation.made import (
     CLASSES,
     TEMPLATES,
@@ -189,9 +189,9 @@ def _cut(path: Path, size: int) -> None:
     path.write_bytes(path.read_bytes()[:size])
 
 
-def _tar(*members: tuple[str, bytes]) -> Callable[[Path], object]:
+def _tar(*members: tuple[str, bytes], **names: Any) -> Callable[[Path], object]:
     def write(folder: Path) -> None:
-        write_names(folder)
+        write_names(folder, **names)
         write_tar(folder / "test" / "0.tar", members)
 
     return write
@@ -231,6 +231,10 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
         _webdataset(lambda f: (f / "test" / "nshards.txt").write_text("two")),
         r"nshards\.txt: holds no number of tars",
     ),
+    "a number without end": (
+        _webdataset(lambda f: (f / "test" / "nshards.txt").write_text("9" * 5000)),
+        r"nshards\.txt: holds no number of tars",
+    ),
     "a tar is cut": (_webdataset(lambda f: _cut(f / "test" / "1.tar", 3000)), r"1\.tar: .*cut"),
     "a tar has no end": (
         _webdataset(lambda f: _cut(f / "test" / "1.tar", 1024)), r"1\.tar: the tar",
@@ -263,7 +267,11 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "no label": (_tar(("a.png", PNG)), r"sample 'a': has neither a label"),
     "some labels": (
         _tar(*samples(IMAGES[:1]), ("b.png", PNG), ("b.txt", b"a dog")),
-        "sample 'b': has a label where others have none, or none where they do",
+        r"sample 'b': has no label \(\.cls\)",
+    ),
+    "some captions": (
+        _tar(("a.png", PNG), ("a.txt", b"a dog"), *samples(IMAGES[:1]), classes=None),
+        "sample 's0000000': has a label where others have none",
     ),
     "a label of words": (_tar(("a.cls", b"cat"), ("a.png", PNG)), r"its \.cls is no class number"),
     "a negative label": (_tar(("a.cls", b"-1"), ("a.png", PNG)), r"its \.cls is no class number"),
@@ -276,7 +284,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "captions and class names": (
         _tar(("a.txt", b"a cat"), ("a.png", PNG)), r"has classnames\.txt, but its samples have no",
     ),
-    "no caption": (_tar(("a.txt", b" \n"), ("a.png", PNG)), "has no caption"),
+    "no caption": (_tar(("a.txt", b" \n"), ("a.png", PNG), classes=None), "has no caption"),
     "captions that are no text": (_tar(("a.txt", b"\xff"), ("a.png", PNG)), r"\.txt is no UTF-8"),
     "folders without names": (
         _folders(lambda f: (f / "classnames.txt").unlink()),
@@ -295,6 +303,9 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "no rows": (_parquet({"image": pa.array([], pa.binary()), "label": pa.array([], pa.int8())}),
                 "holds no images"),
     "no image column": (_parquet({"label": [0]}), "has no column 'image'; it has label"),
+    "several image columns": (
+        _parquet({"img": [PNG], "png": [PNG], "label": [0]}), "several that may be it: img, png",
+    ),
     "paths for images": (
         _parquet({"image": ["/etc/passwd"], "label": [0]}), "holds string, not the bytes of images",
     ),

@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,16 +17,17 @@ import pytest
 import torch
 import typer
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from metacurate.cli.evaluate import evaluate as command
 from metacurate.engine.progress import Silent
 from metacurate.errors import InputError, MetacurateError, UsageError
-from metacurate.evaluation import TASKS, evaluate
+from metacurate.evaluation import TASKS, UnfinishedError, evaluate
 from metacurate.evaluation.checkpoint import open_checkpoint
 from metacurate.evaluation.datasets import Templates
 from metacurate.evaluation.model import Clip
-from metacurate.evaluation.pictures import prepare
+from metacurate.evaluation.preprocessing import prepare
 from metacurate.evaluation.prompts import class_embeddings
 from tests.evaluation.made import (
     CLASSES,
@@ -50,7 +53,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_webdataset(tmp_path_factory.mktemp("data") / "cifar10", IMAGES, 3)
+    return write_webdataset(tmp_path_factory.mktemp("data") / "fer2013", IMAGES, 3)
 
 
 class Plain:
@@ -114,7 +117,7 @@ def test_scores_are_those_of_a_plain_loop(
     assert [one["name"] for one in found["per_class"]] == list(CLASSES)
     assert sum(one["images"] for one in found["per_class"]) == found["images"] == 200
     assert found["mean_per_class"] == pytest.approx(np.mean(by_class))
-    assert (found["task"], found["metric"], found["score"]) == ("cifar10", "top1", found["top1"])
+    assert (found["task"], found["metric"], found["score"]) == ("fer2013", "top1", found["top1"])
 
 
 def test_embeddings_are_those_of_a_plain_loop(checkpoint: Path, similarities: Any) -> None:
@@ -152,13 +155,28 @@ def test_layouts_batches_and_workers_make_no_difference(
     pq.write_table(pa.table(columns), tmp_path / "table" / "part.parquet", row_group_size=60)
     expected = only(evaluate(checkpoint, dataset, cache=cache))
     told = evaluate(checkpoint, [folders, tmp_path / "table"], batch=33, workers=2, cache=cache)
-    differing = ("name", "path", "task", "templates")
+    numbers = ("score", "top1", "top5", "mean_per_class")
     for found in told["datasets"]:
         assert found["task"] is None
-        for key in expected.keys() - set(differing):
+        assert found["split"] is None
+        assert [found[key] for key in numbers] == pytest.approx(
+            [expected[key] for key in numbers], abs=NOISE
+        )
+        assert [(one["name"], one["images"]) for one in found["per_class"]] == [
+            (one["name"], one["images"]) for one in expected["per_class"]
+        ]
+        for key in ("kind", "images", "skipped", "classes", "metric", "skipped_images"):
             assert found[key] == expected[key]
     assert told["tasks"] == 0
     assert told["average"] is None
+
+
+def test_the_device_that_is_chosen_is_told(
+    checkpoint: Path, dataset: Path, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        told = evaluate(checkpoint, dataset, cache=cache)
+    assert f"the model runs on {told['device']}" in caplog.text
 
 
 def test_prompts_are_kept(
@@ -232,7 +250,8 @@ def test_hateful_memes_are_scored_by_roc_auc(checkpoint: Path, tmp_path: Path) -
 
 
 def test_kinetics_are_scored_by_the_mean_of_two(checkpoint: Path, tmp_path: Path) -> None:
-    folder = write_webdataset(tmp_path / "kinetics700", IMAGES)
+    classes = [*CLASSES, *map(str, range(700 - len(CLASSES)))]
+    folder = write_webdataset(tmp_path / "kinetics700", IMAGES, classes=classes, templates=["{c}"])
     found = only(evaluate(checkpoint, folder))
     assert found["metric"] == "mean_top1_top5"
     assert found["score"] == pytest.approx((found["top1"] + found["top5"]) / 2)
@@ -280,11 +299,16 @@ def test_broken_images(checkpoint: Path, dataset: Path, tmp_path: Path, cache: P
     images = [*IMAGES[:10], (b"broken", 3), *IMAGES[10:20], (IMAGES[0][0][:50], 3)]
     broken = write_webdataset(tmp_path / "broken", images)
     out = tmp_path / "deep" / "scores.json"
-    with pytest.raises(InputError, match=r"0\.tar: s0000010: the image can't be decoded: no image"):
+    told = r"0\.tar: s0000010: the image can't be decoded: no image"
+    with pytest.raises(UnfinishedError, match=told) as caught:
         evaluate(checkpoint, [broken, dataset], out=out, cache=cache)
-    told = read_json(out)  # what was done is not lost
-    assert [one["name"] for one in told["datasets"]] == ["cifar10"]
-    assert len(told["errors"]) == 1
+    written = read_json(out)  # what was done is not lost
+    assert [one["name"] for one in written["datasets"]] == ["fer2013"]
+    assert len(written["errors"]) == 1
+    assert caught.value.results == written
+    assert isinstance(caught.value.__cause__, InputError)
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (str(copy), copy.results) == (str(caught.value), written)
 
     found = only(evaluate(checkpoint, broken, on_error="skip", cache=cache))
     whole = only(evaluate(checkpoint, write_webdataset(tmp_path / "whole", IMAGES[:20])))
@@ -295,9 +319,9 @@ def test_broken_images(checkpoint: Path, dataset: Path, tmp_path: Path, cache: P
 
 def test_several_broken_datasets_are_all_told(checkpoint: Path, tmp_path: Path) -> None:
     sets = [write_webdataset(tmp_path / name, [(b"x", 0), IMAGES[0]]) for name in ("a", "b")]
-    with pytest.raises(MetacurateError, match=r"2 datasets could not .*\n.*a/.*\n.*b/"):
+    with pytest.raises(UnfinishedError, match=r"2 errors kept it .*\n.*a/.*\n.*b/"):
         evaluate(checkpoint, sets)
-    with pytest.raises(InputError, match="all of its images are broken"):
+    with pytest.raises(UnfinishedError, match="all of its images are broken"):
         evaluate(checkpoint, write_webdataset(tmp_path / "c", [(b"x", 0)]), on_error="skip")
 
 
@@ -310,28 +334,117 @@ def test_calls_that_are_wrong(checkpoint: Path, dataset: Path, tmp_path: Path) -
             evaluate(checkpoint, dataset, **options)
     with pytest.raises(UsageError, match="nothing to evaluate on"):
         evaluate(checkpoint, [])
-    other = write_webdataset(tmp_path / "wds_vtab-cifar10", IMAGES[:5])
-    with pytest.raises(UsageError, match="are both cifar10"):
+    other = write_webdataset(tmp_path / "wds_fer2013", IMAGES[:5])
+    with pytest.raises(UsageError, match="are both fer2013"):
         evaluate(checkpoint, [dataset, other])
-    with pytest.raises(UsageError, match="are both cifar10"):
+    with pytest.raises(UsageError, match="are both fer2013"):
         evaluate(checkpoint, [dataset, dataset])
-    small = write_webdataset(tmp_path / "hateful_memes", IMAGES[:5])
-    with pytest.raises(InputError, match="has 7 classes; ROC AUC is of two"):
-        evaluate(checkpoint, small)
-    few = write_webdataset(tmp_path / "kinetics700", [(IMAGES[0][0], 0)], classes=["cat", "dog"])
-    with pytest.raises(InputError, match="top-5 accuracy needs 5"):
-        evaluate(checkpoint, few)
+
+
+def test_a_model_is_looked_at_before_data(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is no name on the hub"):
+        evaluate(tmp_path / "no model", tmp_path / "no data")
+
+
+@pytest.mark.parametrize("task", ["hateful_memes", "kinetics700", "imagenet1k"])
+def test_a_namesake_of_a_task_is_not_the_task(
+    checkpoint: Path, tmp_path: Path, task: str, caplog: pytest.LogCaptureFixture, cache: Path
+) -> None:
+    told = evaluate(checkpoint, write_webdataset(tmp_path / task, IMAGES[:5]), cache=cache)
+    found = only(told)
+    assert (found["task"], found["metric"], told["tasks"]) == (None, "top1", 0)
+    assert f"is named like the paper's task {task}, but has 7 classes in place of" in caplog.text
+
+
+def test_scores_that_are_done_are_written_before_the_next(
+    checkpoint: Path, dataset: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "scores.json"
+    real = Clip.embed_images
+    other = write_webdataset(tmp_path / "other", IMAGES[:5])
+
+    def interrupted(self: Clip, pixels: Any) -> Any:
+        if len(pixels) == 5:
+            raise KeyboardInterrupt
+        return real(self, pixels)
+
+    monkeypatch.setattr(Clip, "embed_images", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(checkpoint, [dataset, other], cache=cache, out=out)
+    assert [one["name"] for one in read_json(out)["datasets"]] == ["fer2013"]
+
+
+def test_other_errors_leave_what_is_done(
+    checkpoint: Path, dataset: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Clip.embed_images
+    first = write_webdataset(tmp_path / "first", IMAGES[:5])
+
+    def too_large(self: Clip, pixels: Any) -> Any:
+        if len(pixels) == 5:
+            raise MetacurateError("a batch needs more memory than there is: lower --batch")
+        return real(self, pixels)
+
+    monkeypatch.setattr(Clip, "embed_images", too_large)
+    with pytest.raises(UnfinishedError, match="lower --batch") as caught:
+        evaluate(checkpoint, [first, dataset], cache=cache)
+    assert [one["name"] for one in caught.value.results["datasets"]] == ["fer2013"]
+
+
+def test_a_file_for_results_that_cannot_be_written(
+    checkpoint: Path, dataset: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MetacurateError, match=r"scores\.json: can't be written"):
+        evaluate("no model", dataset, out=tmp_path / "file" / "scores.json")
+
+    def full(*_: object) -> None:
+        raise MetacurateError("the disk is full")
+
+    module = sys.modules["metacurate.evaluation.evaluate"]
+    monkeypatch.setattr(module, "write_atomically", full)
+    with pytest.raises(UnfinishedError, match="the disk is full") as caught:
+        evaluate(checkpoint, dataset, cache=cache, out=tmp_path / "scores.json")
+    assert only(caught.value.results)["name"] == "fer2013"
+
+
+def test_large_gaps_are_not_equal(checkpoint: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(checkpoint, folder)
+    tensors = load_file(folder / "model.safetensors")
+    images = [(one, i % 2) for i, (one, _) in enumerate(IMAGES[:40])]
+    names = ("a nice meme", "a bad meme")
+    data = write_webdataset(tmp_path / "hateful_memes", images, classes=names, templates=["{c}"])
+    plain = only(evaluate(folder, data))["score"]
+    tensors["logit_scale"].fill_(20)  # a softmax would give nothing but 0 and 1
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    assert only(evaluate(folder, data))["score"] == plain
+
+
+@pytest.mark.parametrize(("split", "beside"), [("test", True), ("val", True), ("train", False)])
+def test_the_papers_figures_are_not_of_every_split(
+    checkpoint: Path, dataset: Path, tmp_path: Path, cache: Path, split: str, beside: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    module = sys.modules["metacurate.evaluation.evaluate"]
+    monkeypatch.setattr(module, "size_of", lambda _: "ViT-B/32")
+    folder = tmp_path / "fer2013"
+    shutil.copytree(dataset, folder)
+    (folder / "test").rename(folder / split)
+    told = evaluate(checkpoint, folder, cache=cache, split=split)
+    assert only(told)["split"] == split
+    assert (told["paper"] is not None) == beside
 
 
 def test_templates_that_are_not_the_papers(
     checkpoint: Path, dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, cache: Path
 ) -> None:
     evaluate(checkpoint, dataset, cache=cache)
-    assert "holds 3 templates; the paper's for cifar10 are 18" in caplog.text
-    bare = write_webdataset(tmp_path / "imagenet1k", IMAGES[:20], templates=None)
+    assert "holds 3 templates; the paper's for fer2013 are 6" in caplog.text
+    bare = write_webdataset(tmp_path / "other" / "fer2013", IMAGES[:20], templates=None)
     found = only(evaluate(checkpoint, bare, cache=cache))
     assert "brings no templates: its only prompt is 'a photo of a {c}.'" in caplog.text
-    assert found["templates"] == {"number": 1, "file": None, "paper": 80}
+    assert found["templates"] == {"number": 1, "file": None, "paper": 6}
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         evaluate(checkpoint, write_webdataset(tmp_path / "mine", IMAGES[:20]), cache=cache)
@@ -339,12 +452,14 @@ def test_templates_that_are_not_the_papers(
 
 
 def test_all_tasks_have_an_average(checkpoint: Path, tmp_path: Path, cache: Path) -> None:
-    sets = []
-    for task in TASKS:
-        two = task.metric == "roc_auc"
-        images = [(one, i % 2) for i, (one, _) in enumerate(IMAGES[:4])]
-        names = ("cat", "dog") if two else CLASSES
-        sets.append(write_webdataset(tmp_path / f"wds_{task.name}", images, classes=names))
+    images = [(one, i % 2) for i, (one, _) in enumerate(IMAGES[:4])]
+    sets = [
+        write_webdataset(
+            tmp_path / f"wds_{task.name}", images,
+            classes=list(map(str, range(task.classes))), templates=["{c}"],
+        )
+        for task in TASKS
+    ]  # fmt: skip
     told = evaluate(checkpoint, sets, cache=cache)
     assert told["tasks"] == told["of_tasks"] == 26
     assert told["average"] == pytest.approx(np.mean([one["score"] for one in told["datasets"]]))
@@ -382,6 +497,24 @@ def test_the_command_prints_a_table(
     assert "\x1b" not in again.stdout
 
 
+def test_the_command_prints_what_is_finished(
+    app: typer.Typer, checkpoint: Path, dataset: Path, tmp_path: Path, cache: Path
+) -> None:
+    broken = write_webdataset(tmp_path / "broken", [(b"x", 0), IMAGES[0]])
+    arguments = [str(checkpoint), "--data", str(broken), "--cache", str(cache)]
+    result = CliRunner().invoke(app, [*arguments, "--data", str(dataset)])
+    assert isinstance(result.exception, UnfinishedError)
+    assert "fer2013" in result.stdout
+    assert "in percent (on cpu)" in result.stdout
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, UnfinishedError)
+    assert result.stdout == ""
+    result = CliRunner().invoke(app, [*arguments, "--data", str(dataset), "--json"])
+    told = json.loads(result.stdout)
+    assert [one["name"] for one in told["datasets"]] == ["fer2013"]
+    assert len(told["errors"]) == 1
+
+
 def test_the_table_stands_beside_the_papers(capsys: pytest.CaptureFixture[str]) -> None:
     from metacurate.cli.evaluate import _print
     from metacurate.evaluation.tasks import PAPER
@@ -395,7 +528,7 @@ def test_the_table_stands_beside_the_papers(capsys: pytest.CaptureFixture[str]) 
         "task": "imagenet1k", "templates": {"number": 80, "file": "x"},
     }  # fmt: skip
     results = {"model": "m", "size": "ViT-B/32", "paper": paper, "datasets": [scored], "tasks": 1,
-               "of_tasks": 26, "average": 0.6554}  # fmt: skip
+               "of_tasks": 26, "average": 0.6554, "device": "cpu"}  # fmt: skip
     _print(results)
     printed = capsys.readouterr().out
     assert "65.5" in printed

@@ -37,7 +37,10 @@ def evaluate(
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option("--device", help="What runs the model.")
     ] = "auto",
-    split: Annotated[str, typer.Option("--split", help="Folder of a dataset's tars.")] = "test",
+    split: Annotated[
+        str,
+        typer.Option("--split", help="Which part of a dataset, by the names of folders or files."),
+    ] = "test",
     label_column: Annotated[
         str | None,
         typer.Option("--label-column", help="Of Parquet. [default: label, cls or class]"),
@@ -55,15 +58,18 @@ def evaluate(
         ),
     ] = None,
     out: Annotated[
-        str | None, typer.Option("--out", "-o", help="File for all results, as JSON.")
+        str | None,
+        typer.Option(
+            "--out", "-o", help="File for all results, as JSON; written after each dataset."
+        ),
     ] = None,
     on_error: options.OnErrorOption = "fail",
     as_json: options.Json = False,
 ) -> None:
     """Score a CLIP checkpoint zero-shot: the paper's 26 tasks, and datasets of yours.
 
-    A dataset whose name is that of a task is scored by the task's metric, others by top-1
-    accuracy; with captions in place of labels, by recall.
+    A dataset with the name of a task and as many classes is scored by the task's metric, others by
+    top-1 accuracy; with captions in place of labels, by recall.
 
     Needs the extra `train`: pip install "metacurate[train]".
 
@@ -75,18 +81,25 @@ def evaluate(
     """
     wait_without_spinning()
     from metacurate.engine.progress import terminal_progress
+    from metacurate.evaluation import UnfinishedError
     from metacurate.evaluation import evaluate as score
 
+    unfinished: UnfinishedError | None = None
     with terminal_progress() as progress:
-        results = score(
-            model, data, batch=batch, workers=workers, device=device, split=split,
-            label_column=label_column, templates=templates, cache=cache, out=out,
-            on_error=on_error, progress=progress,
-        )  # fmt: skip
+        try:
+            results = score(
+                model, data, batch=batch, workers=workers, device=device, split=split,
+                label_column=label_column, templates=templates, cache=cache, out=out,
+                on_error=on_error, progress=progress,
+            )  # fmt: skip
+        except UnfinishedError as error:
+            unfinished, results = error, error.results
     if as_json:
         print_json(results)
-    else:
+    elif results["datasets"]:
         _print(results)
+    if unfinished is not None:
+        raise unfinished
 
 
 def _print(results: dict[str, Any]) -> None:
@@ -102,7 +115,7 @@ def _print(results: dict[str, Any]) -> None:
         metric = one["metric"].replace("_", " ")
         rows.append((one["name"], metric, told, images, _percent(one["score"])))
     print_table(
-        f"Zero-shot scores of {results['model']}, in percent",
+        f"Zero-shot scores of {results['model']}, in percent (on {results['device']})",
         ("dataset", "metric", "templates", "images", "score"),
         rows,
         lefts=2,

@@ -1,6 +1,6 @@
 """Zero-shot scores of CLIP checkpoints, as the paper gives them for 26 tasks."""
 
-from metacurate.evaluation.scoring import evaluate
+from metacurate.evaluation.evaluate import UnfinishedError, evaluate
 from metacurate.evaluation.tasks import TASKS
 
-__all__ = ["TASKS", "evaluate"]
+__all__ = ["TASKS", "UnfinishedError", "evaluate"]

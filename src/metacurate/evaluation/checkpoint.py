@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from metacurate.errors import InputError, first_line
-from metacurate.evaluation.pictures import Preparation
+from metacurate.evaluation.preprocessing import Preparation
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 PROCESSOR = "processor_config.json"  # where transformers puts both configurations since 5.0
@@ -29,6 +29,8 @@ DOWNLOADED = (
     *TOKENIZER_FILES,
 )
 PICKLE = "pytorch_model*.bin"
+OTHER_TOKENIZERS = "tokenizer.*.json"  # of other versions of transformers
+OTHER_WEIGHTS, ADAPTER = "transformers_weights", "adapter_config.json"  # would be loaded in place
 
 HUB_NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?:@([\w./-]+))?")  # name, revision
 STEP = re.compile(r"step-(\d{8,})")
@@ -75,10 +77,7 @@ def open_checkpoint(model: str) -> Checkpoint:
         InputError: when there is none, it is another kind of model, or files are missing.
     """
     folder = _locate(model)
-    config = _read_json(folder / CONFIG)
-    kind = config.get("model_type")
-    if kind != "clip":
-        raise InputError(str(folder), f"is a model of type {kind!r}; only 'clip' is evaluated")
+    config = _read_config(folder)
     if not any(all((folder / name).is_file() for name in names) for names in TOKENIZERS):
         raise InputError(
             str(folder), "holds no tokenizer: tokenizer.json, or vocab.json and merges.txt"
@@ -86,7 +85,8 @@ def open_checkpoint(model: str) -> Checkpoint:
     prepares, told = _preprocessor(folder)
     preparation = Preparation.of(told, str(folder / prepares))
     there = [name for name in TOKENIZER_FILES if (folder / name).is_file()]
-    decisive = [*_weights(folder), CONFIG, prepares, *there]
+    others = sorted(file.name for file in folder.glob(OTHER_TOKENIZERS))
+    decisive = [*_weights(folder), CONFIG, prepares, *there, *others]
     checkpoint = Checkpoint(model, folder, config, preparation, _digest(folder, decisive))
     side = checkpoint.vision["image_size"]
     if preparation.crop != (side, side):
@@ -117,22 +117,48 @@ def _locate(model: str) -> Path:
 
 
 def _download(name: str, revision: str | None) -> Path:
-    """The folder of a checkpoint of the hub; only the files that are used are fetched."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=[*DOWNLOADED]))
-    except Exception as error:
-        raise InputError(
-            name, f"is no folder, and can't be had from the hub: {first_line(error)}"
-        ) from error
-    if not _weights_there(folder):
+    """The folder of a checkpoint of the hub; its configuration is fetched and looked at first."""
+    _read_config(_fetch(name, revision, [CONFIG]))
+    folder = _fetch(name, revision, [*DOWNLOADED])
+    if not _named_weights(folder):
         raise InputError(
             name,
             f"has no {WEIGHTS} on the hub, and pickles are not read; a pull request may have it: "
             f"{name}@refs/pr/1",
         )
     return folder
+
+
+def _fetch(name: str, revision: str | None, files: list[str]) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=files))
+    except Exception as error:
+        raise InputError(
+            name, f"is no folder, and can't be had from the hub: {first_line(error)}"
+        ) from error
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    """The configuration of a CLIP whose weights are where they are looked for.
+
+    Raises:
+        InputError: when it is of another model, or other weights would be loaded.
+    """
+    config = _read_json(folder / CONFIG)
+    kind = config.get("model_type")
+    if kind != "clip":
+        raise InputError(str(folder), f"is a model of type {kind!r}; only 'clip' is evaluated")
+    if OTHER_WEIGHTS in config:
+        raise InputError(
+            str(folder / CONFIG), f"names other weights ({OTHER_WEIGHTS}), which is not supported"
+        )
+    if (folder / ADAPTER).is_file():
+        raise InputError(
+            str(folder), f"has an adapter ({ADAPTER}): merge it into the model's weights first"
+        )
+    return config
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -164,26 +190,30 @@ def _preprocessor(folder: Path) -> tuple[str, dict[str, Any]]:
     raise InputError(str(folder), f"holds no {PREPROCESSOR}, which tells how images are prepared")
 
 
-def _weights_there(folder: Path) -> bool:
-    return (folder / WEIGHTS).is_file() or (folder / INDEX).is_file()
-
-
 def _weights(folder: Path) -> list[str]:
-    """Names of the files of weights.
+    """Names of the files that decide on weights: the index of several, too.
 
     Raises:
         InputError: when there are none but pickles, or an index names files that can't be.
     """
+    names = _named_weights(folder)
+    if names is not None:
+        return names
+    if pickles := sorted(folder.glob(PICKLE)):
+        raise InputError(
+            str(folder),
+            f"its weights are a pickle ({pickles[0].name}), which could run anything and is "
+            f"never read; {WEIGHTS} is",
+        )
+    raise InputError(str(folder), f"holds no weights: {WEIGHTS} is missing")
+
+
+def _named_weights(folder: Path) -> list[str] | None:
+    """Like `_weights`, but None where there are none."""
     if (folder / WEIGHTS).is_file():
         return [WEIGHTS]
     if not (folder / INDEX).is_file():
-        if pickles := sorted(folder.glob(PICKLE)):
-            raise InputError(
-                str(folder),
-                f"its weights are a pickle ({pickles[0].name}), which could run anything and is "
-                f"never read; {WEIGHTS} is",
-            )
-        raise InputError(str(folder), f"holds no weights: {WEIGHTS} is missing")
+        return None
     named = _read_json(folder / INDEX).get("weight_map")
     names = sorted(set(map(str, named.values()))) if isinstance(named, dict) else []
     for name in names:
@@ -191,7 +221,7 @@ def _weights(folder: Path) -> list[str]:
             raise InputError(str(folder / INDEX), f"names a file that is not there: {name!r}")
     if not names:
         raise InputError(str(folder / INDEX), "names no files")
-    return names
+    return [*names, INDEX]
 
 
 def _digest(folder: Path, names: list[str]) -> str:

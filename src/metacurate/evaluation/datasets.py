@@ -1,13 +1,12 @@
 """Datasets to evaluate on: what is known of one before any image is decoded."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metacurate.errors import InputError, UsageError, first_line
 from metacurate.evaluation.metrics import Integers
-from metacurate.evaluation.pictures import Picture
+from metacurate.evaluation.naming import named_alone
 
 CLASSNAMES = "classnames.txt"
 TEMPLATES = "zeroshot_classification_templates.txt"
@@ -56,12 +55,29 @@ class Templates:
         return [prompt.replace("{c}", name) for prompt in self.prompts]
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image of a dataset, not decoded.
+
+    Attributes:
+        index: its place in the dataset, from 0 on. source: the file. name: within it.
+        content: bytes of the image's file; None where there are none. fault: why there are none.
+    """
+
+    index: int
+    source: str
+    name: str
+    content: bytes | None
+    fault: str = "there is no image"
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Images with a label each, or with captions; nothing is decoded yet.
 
     Attributes:
-        name: of the folder or file. path: of it.
+        name: that its folder or file tells. path: of it.
+        split: that the names of its folders or files tell; None where they tell none.
         labels: int64[images], places in `classes`; None for retrieval.
         captions: of each image, at least one; empty for classification.
         classes: their names; empty for retrieval.
@@ -71,6 +87,7 @@ class Dataset:
 
     name: str
     path: str
+    split: str | None
     labels: Integers | None
     captions: tuple[tuple[str, ...], ...]
     classes: tuple[str, ...]
@@ -81,58 +98,6 @@ class Dataset:
     def images(self) -> int:
         """How many there are, broken ones too."""
         return len(self.captions if self.labels is None else self.labels)
-
-
-def open_dataset(path: Path, split: str, label_column: str | None) -> Dataset:
-    """Find out what a dataset holds: names, labels, captions and templates.
-
-    Args:
-        path: a folder of CLIP_benchmark's WebDataset layout, a folder with a folder for each class,
-            a Parquet file, or a folder of these.
-        split: folder of the tars; of Parquet files with the names of splits, which to take.
-        label_column: of Parquet; None for label, cls or class.
-
-    Raises:
-        InputError: when it is nothing of that, is broken, or lacks what it takes to evaluate.
-    """
-    from metacurate.evaluation.folders import open_folders
-    from metacurate.evaluation.tables import open_tables
-    from metacurate.evaluation.webdataset import open_webdataset
-
-    try:
-        if path.is_file():
-            return _checked(open_tables(path, [path], label_column))
-        if not path.is_dir():
-            raise InputError(str(path), "there is no such folder or Parquet file")
-        if tars := sorted((path / split).glob("*.tar"), key=_natural):
-            return _checked(open_webdataset(path, tars))
-        if tables := sorted(path.glob("*.parquet"), key=_natural):
-            of_split = [t for t in tables if re.match(rf"{re.escape(split)}[-.]", t.name)]
-            return _checked(open_tables(path, of_split or tables, label_column))
-        if splits := sorted({tar.parent.name for tar in path.glob("*/*.tar")}):
-            raise InputError(
-                str(path), f"holds no {split}/*.tar; splits that are there: {', '.join(splits)}"
-            )
-        return _checked(open_folders(path))
-    except OSError as error:
-        raise InputError(str(path), f"can't be read: {first_line(error)}") from error
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """A key by which 2.tar comes before 10.tar."""
-    parts = re.findall(r"\d+|\D+", path.name)
-    return [(int(part), part) if part.isdecimal() else (-1, part) for part in parts]
-
-
-def _checked(dataset: Dataset) -> Dataset:
-    """A dataset that has images.
-
-    Raises:
-        InputError: when it has none.
-    """
-    if not dataset.images:
-        raise InputError(dataset.path, "holds no images")
-    return dataset
 
 
 def with_templates(dataset: Dataset, templates: Templates | None) -> Dataset:
@@ -148,7 +113,7 @@ def read_classes(folder: Path) -> tuple[str, ...]:
     """Read the names of the classes, in the order of labels, where the file is there.
 
     Args:
-        folder: that may hold classnames.txt.
+        folder: that may hold classnames.txt, or of a split, beside which it may be.
 
     Returns:
         One for each line; none where there is no such file.
@@ -156,8 +121,8 @@ def read_classes(folder: Path) -> tuple[str, ...]:
     Raises:
         InputError: when it can't be read, or a line is blank.
     """
-    path = folder / CLASSNAMES
-    if not path.is_file():
+    path = _find(folder, CLASSNAMES)
+    if path is None:
         return ()
     names = read_lines(path)
     if "" in names:
@@ -169,13 +134,19 @@ def own_templates(folder: Path) -> Templates:
     """The templates that a dataset brings, or the one that is used without.
 
     Args:
-        folder: that may hold a file of them.
+        folder: that may hold a file of them, or of a split, beside which it may be.
 
     Raises:
         InputError: when the file is broken.
     """
-    path = folder / TEMPLATES
-    return Templates.read(path) if path.is_file() else Templates()
+    path = _find(folder, TEMPLATES)
+    return Templates() if path is None else Templates.read(path)
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    """A file of a folder; of one that is called data, or like a split, also of the one above."""
+    above = (folder.parent,) if named_alone(folder.name) else ()
+    return next((one / name for one in (folder, *above) if (one / name).is_file()), None)
 
 
 def read_lines(path: Path) -> list[str]:

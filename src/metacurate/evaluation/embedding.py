@@ -10,16 +10,17 @@ import numpy as np
 
 from metacurate.engine.progress import Progress
 from metacurate.errors import InputError
-from metacurate.evaluation.datasets import Dataset
+from metacurate.evaluation.datasets import Dataset, Picture
+from metacurate.evaluation.decoding import prepared
 from metacurate.evaluation.metrics import Integers
-from metacurate.evaluation.pictures import Picture, Pixels, prepared
+from metacurate.evaluation.preprocessing import Pixels
 
 if TYPE_CHECKING:
     from metacurate.evaluation.model import Clip, Embeddings
 
 
 @dataclass
-class Images:
+class Embedder:
     """Embeds the images of a dataset.
 
     Attributes:

@@ -61,17 +61,6 @@ def mean_per_class(places: Integers, labels: Integers, classes: int) -> float:
     return float(np.nanmean(per_class(places, labels, classes)[1]))
 
 
-def probabilities(logits: Floats) -> npt.NDArray[np.float64]:
-    """Softmax over each row, in float64.
-
-    Args:
-        logits: [rows, classes].
-    """
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    powers = np.exp(shifted)
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-
 def roc_auc(scores: Floats, positive: npt.NDArray[np.bool_]) -> float:
     """The area under the ROC curve.
 

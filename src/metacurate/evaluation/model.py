@@ -1,7 +1,7 @@
 """A CLIP model that embeds texts and images."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from metacurate.errors import InputError, MetacurateError, UsageError, first_line
 from metacurate.evaluation.checkpoint import Checkpoint
-from metacurate.evaluation.pictures import Pixels
+from metacurate.evaluation.preprocessing import Pixels
 
 try:
     import torch
@@ -49,7 +49,6 @@ class Clip:
 
     Attributes:
         checkpoint: that it was loaded from. device: that it runs on.
-        logit_scale: what similarities are multiplied with before the softmax.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: str) -> None:
@@ -60,14 +59,15 @@ class Clip:
 
         Raises:
             InputError: when its weights or its tokenizer are not those of its configuration.
+            MetacurateError: when it needs more memory than there is.
         """
         self.checkpoint = checkpoint
         self.device = device
         self._source = str(checkpoint.folder)
-        self._model = self._load().to(device)
+        with _enough_memory(f"the model does not fit on {device}"):
+            self._model = self._load().to(device)
         self._tokenizer = self._load_tokenizer()
         self._values = torch.from_numpy(checkpoint.preparation.values).to(device)
-        self.logit_scale = float(self._model.logit_scale.detach().exp())
 
     def _load(self) -> Any:
         """The model, every weight of it from the file."""
@@ -78,6 +78,7 @@ class Clip:
                     CLIPModel.from_pretrained(
                         self.checkpoint.folder, use_safetensors=True, local_files_only=True,
                         output_loading_info=True, ignore_mismatched_sizes=True,
+                        attn_implementation="sdpa",  # else the configuration's, from anywhere
                     ),
                 )  # fmt: skip
         except Exception as error:
@@ -130,6 +131,7 @@ class Clip:
 
         Raises:
             InputError: when the model gives no numbers.
+            MetacurateError: when a batch needs more memory than there is.
         """
         context = self._model.config.text_config.max_position_embeddings
         tokens = self._tokenizer(list(texts), truncation=True, max_length=context)["input_ids"]
@@ -143,7 +145,7 @@ class Clip:
             for row, i in enumerate(some):
                 ids[row, : len(tokens[i])] = torch.tensor(tokens[i])
                 mask[row, : len(tokens[i])] = 1
-            with torch.inference_mode():
+            with self._running():
                 pooled = self._model.text_model(
                     input_ids=ids.to(self.device), attention_mask=mask.to(self.device)
                 ).pooler_output
@@ -166,12 +168,24 @@ class Clip:
 
         Raises:
             InputError: when the model gives no numbers.
+            MetacurateError: when a batch needs more memory than there is.
         """
-        with torch.inference_mode():
+        with self._running():
             given = torch.from_numpy(pixels).to(self.device)
             values = torch.stack([self._values[i][given[..., i].int()] for i in range(3)], dim=1)
             pooled = self._model.vision_model(pixel_values=values).pooler_output
             return self._finish(self._model.visual_projection(pooled))
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """Run the model in float32, which on a GPU convolutions would not keep."""
+        exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+        with (
+            _enough_memory("a batch needs more memory than there is: lower --batch"),
+            torch.inference_mode(),
+            exact if self.device == "cuda" else nullcontext(),
+        ):
+            yield
 
     def _finish(self, embedded: Any) -> Embeddings:
         """Bring to length 1.
@@ -184,6 +198,19 @@ class Clip:
         if not np.isfinite(found).all():
             raise InputError(self._source, "the model's embeddings are no finite numbers")
         return found
+
+
+@contextmanager
+def _enough_memory(otherwise: str) -> Iterator[None]:
+    """Tell of a lack of memory as of any other error.
+
+    Raises:
+        MetacurateError: with what was told.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise MetacurateError(f"{otherwise} ({first_line(error)})") from error
 
 
 @contextmanager

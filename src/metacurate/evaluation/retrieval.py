@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from metacurate.evaluation.embedding import Images
+from metacurate.evaluation.embedding import Embedder
 from metacurate.evaluation.metrics import best_places, ranks, top_k
 
 CUTS = (1, 5, 10)
@@ -12,13 +12,13 @@ BLOCK = 256  # rows of similarities at a time
 METRIC = "mean_recall@1"
 
 
-def retrieve(images: Images) -> dict[str, Any]:
+def retrieve(embedder: Embedder) -> dict[str, Any]:
     """Score a model on a dataset with captions.
 
     An image is a hit among the best k when one of its captions is; a caption when its image is.
 
     Args:
-        images: of the dataset, and the model.
+        embedder: of the dataset's images, and the model.
 
     Returns:
         JSON: recall at 1, 5 and 10 in both directions; the score is the mean of both at 1.
@@ -26,15 +26,15 @@ def retrieve(images: Images) -> dict[str, Any]:
     Raises:
         InputError: when an image is broken.
     """
-    dataset, model = images.dataset, images.model
-    parts = list(images.embedded())
+    dataset, model = embedder.dataset, embedder.model
+    parts = list(embedder.embedded())
     pictures = np.concatenate([embedded for _, embedded in parts])
     kept = np.concatenate([indices for indices, _ in parts])
     captions = [dataset.captions[i] for i in kept]
     flat = [text for some in captions for text in some]
-    images.progress.start(f"{dataset.name}: captions", len(flat), "captions")
-    texts = model.embed_texts(flat, images.batch, images.progress.advance)
-    images.progress.end()
+    embedder.progress.start(f"{dataset.name}: captions", len(flat), "captions")
+    texts = model.embed_texts(flat, embedder.batch, embedder.progress.advance)
+    embedder.progress.end()
 
     counts = [len(some) for some in captions]
     image_of = np.repeat(np.arange(len(captions)), counts)

@@ -3,14 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 Metric = Literal["top1", "mean_per_class", "mean_top1_top5", "roc_auc"]
 
 BEFORE = re.compile(r"^(?:wds_|vtab_)+")  # what CLIP_benchmark puts before a name
 BEHIND = re.compile(r"_(?:test|val|validation)$")
-SPLITS = frozenset({"test", "val", "validation"})  # file names that tell nothing of the task
+REPORTED = frozenset({"test", "val", "validation"})  # splits that the paper's figures are of
 
 
 @dataclass(frozen=True)
@@ -19,46 +18,58 @@ class Task:
 
     Attributes:
         name: as CLIP_benchmark calls its data, where it has them.
-        templates: number of prompt templates.
+        templates: number of prompt templates. classes: number of classes.
         metric: the one whose average over tasks is reported.
         other_names: of its data, all in small letters with underscores.
+        without_background: number of classes in copies that lack one of them, the background.
     """
 
     name: str
     templates: int
+    classes: int
     metric: Metric = "top1"
     other_names: tuple[str, ...] = ()
+    without_background: int | None = None
+
+    def fits(self, classes: int) -> bool:
+        """Whether data of so many classes can be the task's.
+
+        Args:
+            classes: how many.
+        """
+        return classes in (self.classes, self.without_background)
 
 
 TASKS: tuple[Task, ...] = (
-    Task("imagenet1k", 80, other_names=("imagenet", "imagenet_1k")),
-    Task("food101", 1, other_names=("food_101",)),
-    Task("cifar10", 18, other_names=("cifar_10",)),
-    Task("cifar100", 18, other_names=("cifar_100",)),
-    Task("cub", 1, other_names=("cub200", "cub_200", "cub_200_2011")),
-    Task("sun397", 2),
-    Task("cars", 8, other_names=("stanford_cars",)),
-    Task("fgvc_aircraft", 2, "mean_per_class", ("aircraft",)),
-    Task("dtd", 8),
-    Task("pets", 1, "mean_per_class", ("oxford_pets", "oxford_iiit_pet")),
-    Task("caltech101", 34, "mean_per_class", ("caltech_101",)),
-    Task("flowers", 1, "mean_per_class", ("flowers102", "oxford_flowers", "oxford_flowers102")),
-    Task("mnist", 1),
-    Task("fer2013", 6),
-    Task("stl10", 2, other_names=("stl_10",)),
-    Task("eurosat", 3),
-    Task("resisc45", 18),
-    Task("gtsrb", 3),
-    Task("kitti", 1, other_names=("kitti_closest_vehicle_distance", "kitti_distance")),
-    Task("country211", 5),
-    Task("pcam", 1),
-    Task("ucf101", 48, other_names=("ucf101_frames",)),
-    Task("kinetics700", 28, "mean_top1_top5", ("kinetics_700", "kinetics700_frames")),
-    Task("clevr", 1, other_names=("clevr_count_all", "clevr_counts")),
-    Task("hateful_memes", 1, "roc_auc", ("hatefulmemes",)),
-    Task("sst2", 1, other_names=("renderedsst2", "rendered_sst2")),
+    Task("imagenet1k", 80, 1000, other_names=("imagenet", "imagenet_1k")),
+    Task("food101", 1, 101, other_names=("food_101",)),
+    Task("cifar10", 18, 10, other_names=("cifar_10",)),
+    Task("cifar100", 18, 100, other_names=("cifar_100",)),
+    Task("cub", 1, 200, other_names=("cub200", "cub_200", "cub_200_2011")),
+    Task("sun397", 2, 397),
+    Task("cars", 8, 196, other_names=("stanford_cars",)),
+    Task("fgvc_aircraft", 2, 100, "mean_per_class", ("aircraft",)),
+    Task("dtd", 8, 47),
+    Task("pets", 1, 37, "mean_per_class", ("oxford_pets", "oxford_iiit_pet")),
+    Task("caltech101", 34, 102, "mean_per_class", ("caltech_101",), without_background=101),
+    Task(
+        "flowers", 1, 102, "mean_per_class", ("flowers102", "oxford_flowers", "oxford_flowers102")
+    ),
+    Task("mnist", 1, 10),
+    Task("fer2013", 6, 7, other_names=("fer_2013",)),
+    Task("stl10", 2, 10, other_names=("stl_10",)),
+    Task("eurosat", 3, 10),
+    Task("resisc45", 18, 45),
+    Task("gtsrb", 3, 43),
+    Task("kitti", 1, 4, other_names=("kitti_closest_vehicle_distance", "kitti_distance")),
+    Task("country211", 5, 211),
+    Task("pcam", 1, 2, other_names=("patch_camelyon",)),
+    Task("ucf101", 48, 101, other_names=("ucf_101", "ucf101_frames")),
+    Task("kinetics700", 28, 700, "mean_top1_top5", ("kinetics_700", "kinetics700_frames")),
+    Task("clevr", 1, 8, other_names=("clevr_count_all", "clevr_counts")),
+    Task("hateful_memes", 1, 2, "roc_auc", ("hatefulmemes",)),
+    Task("sst2", 1, 2, other_names=("renderedsst2", "rendered_sst2")),
 )
-IMAGENET = TASKS[0].name
 
 _BY_NAME = {name: task for task in TASKS for name in (task.name, *task.other_names)}
 
@@ -90,19 +101,15 @@ _SIZES = {  # width, layers and patch of the vision tower, at 224 pixels
 }
 
 
-def recognise(path: Path) -> Task | None:
+def recognise(name: str) -> Task | None:
     """The task that a dataset's name tells.
 
-    CLIP_benchmark's names are known with what it puts before them (`wds_vtab-pets`, `vtab/pets`),
-    and a split behind (`wds_cars_test`). A Parquet file that is named after a split has the name of
-    its folder.
+    CLIP_benchmark's names are known with what it puts before them (`wds_vtab-pets`), and a split
+    behind (`wds_cars_test`).
 
     Args:
-        path: of the folder or file.
+        name: of the dataset.
     """
-    name = path.name.removesuffix(".parquet")
-    if path.suffix == ".parquet" and _plain(name) in SPLITS:
-        name = path.parent.name
     return _BY_NAME.get(BEHIND.sub("", BEFORE.sub("", _plain(name))))
 
 

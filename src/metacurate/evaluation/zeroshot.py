@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 
 from metacurate.errors import InputError
-from metacurate.evaluation.datasets import Dataset
-from metacurate.evaluation.embedding import Images
+from metacurate.evaluation.embedding import Embedder
 from metacurate.evaluation.metrics import (
     mean_per_class,
     per_class,
-    probabilities,
     ranks,
     roc_auc,
     top_k,
@@ -23,28 +21,12 @@ from metacurate.evaluation.tasks import Metric, Task
 TOP = 5  # classes, for the second accuracy
 
 
-def check_classes(dataset: Dataset, task: Task | None) -> None:
-    """Refuse a task's dataset to which its metric can't be applied.
-
-    Args:
-        dataset: for classification. task: whose it is; None for none of the paper's.
-
-    Raises:
-        InputError: when it has too few classes, or too many.
-    """
-    metric = None if task is None else task.metric
-    classes = len(dataset.classes)
-    if metric == "mean_top1_top5" and classes < TOP:
-        raise InputError(dataset.path, f"has {classes} classes; top-5 accuracy needs {TOP}")
-    if metric == "roc_auc" and classes != 2:
-        raise InputError(dataset.path, f"has {classes} classes; ROC AUC is of two")
-
-
-def classify(images: Images, task: Task | None, cache: Path | None) -> dict[str, Any]:
+def classify(embedder: Embedder, task: Task | None, cache: Path | None) -> dict[str, Any]:
     """Score a model on a dataset with labels.
 
     Args:
-        images: of the dataset, and the model. task: whose metric is the score; None for top-1.
+        embedder: of the dataset's images, and the model.
+        task: whose metric is the score; None for top-1.
         cache: folder of embedded classes; None for none.
 
     Returns:
@@ -53,20 +35,20 @@ def classify(images: Images, task: Task | None, cache: Path | None) -> dict[str,
     Raises:
         InputError: when an image is broken, or a metric can't be computed.
     """
-    dataset = images.dataset
+    dataset = embedder.dataset
     assert dataset.labels is not None
     metric: Metric = "top1" if task is None else task.metric
     classes = class_embeddings(
-        images.model, dataset.classes, dataset.templates, cache=cache, batch=images.batch,
-        progress=images.progress, title=f"{dataset.name}: prompts",
+        embedder.model, dataset.classes, dataset.templates, cache=cache, batch=embedder.batch,
+        progress=embedder.progress, title=f"{dataset.name}: prompts",
     )  # fmt: skip
     places, labels, second = [], [], []
-    for indices, embedded in images.embedded():
+    for indices, embedded in embedder.embedded():
         similar = embedded @ classes.T
         labels.append(dataset.labels[indices])
         places.append(ranks(similar, labels[-1]))
         if metric == "roc_auc":
-            second.append(probabilities(similar * images.model.logit_scale)[:, 1])
+            second.append(similar[:, 1] - similar[:, 0])
     place, label = np.concatenate(places), np.concatenate(labels)
     number = len(dataset.classes)
     found: dict[str, Any] = {

@@ -1,4 +1,4 @@
-import multiprocessing
+import math
 from typing import Any
 
 import numpy as np
@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from metacurate.errors import InputError, MetacurateError
-from metacurate.evaluation.pictures import Picture, Preparation, prepare, prepared
+from metacurate.errors import InputError
+from metacurate.evaluation.preprocessing import Preparation, prepare
 from tests.evaluation.made import encoded, picture
 
 CONFIGURATIONS: list[dict[str, Any]] = [
@@ -61,6 +61,13 @@ def test_old_configurations_give_numbers() -> None:
         {"image_std": [0, 1, 1]},
         {"image_mean": [0.5]},
         {"rescale_factor": "small"},
+        {"size": 10**400},
+        {"size": math.inf},
+        {"crop_size": 100_000},
+        {"rescale_factor": 10**400},
+        {"rescale_factor": math.inf},
+        {"image_mean": [0, 0, math.nan]},
+        {"resample": math.inf},
     ],
 )
 def test_what_makes_no_sense_is_refused(told: dict[str, Any]) -> None:
@@ -72,7 +79,6 @@ SMALL = Preparation(20, None, (20, 20))
 
 
 def test_broken_images_have_a_reason() -> None:
-    assert prepare(None, SMALL) == "there is no image"
     told = prepare(encoded(picture(1))[:-40], SMALL)
     assert isinstance(told, str)
     assert told.startswith("the image can't be decoded")
@@ -84,34 +90,3 @@ def test_bombs_are_refused() -> None:
     assert "more than" in str(prepare(large, SMALL))
     long = encoded(Image.new("RGB", (1_000_000, 1)))
     assert "too long a shape" in str(prepare(long, SMALL))
-
-
-def test_a_process_that_is_killed() -> None:
-    pictures = (Picture(i, "file", str(i), encoded(picture(i))) for i in range(200))
-    others = multiprocessing.active_children()
-    found = prepared(pictures, SMALL, 1)
-    next(found)
-    (worker,) = (one for one in multiprocessing.active_children() if one not in others)
-    worker.kill()
-    with pytest.raises(MetacurateError, match="a process that decodes images has ended"):
-        list(found)
-
-
-def test_processes_end_with_who_asks_for_them() -> None:
-    pictures = (Picture(i, "file", str(i), encoded(picture(i))) for i in range(100))
-    others = multiprocessing.active_children()
-    found = prepared(pictures, SMALL, 1)
-    next(found)
-    found.close()
-    assert multiprocessing.active_children() == others
-
-
-def test_processes_give_the_same_in_the_same_order() -> None:
-    contents = [encoded(picture(i)) if i % 9 else b"broken" for i in range(40)]
-    pictures = [Picture(i, "file", str(i), content) for i, content in enumerate(contents)]
-    here = list(prepared(pictures, SMALL, 0))
-    there = list(prepared(pictures, SMALL, 2))
-    assert [one.index for one, _ in there] == list(range(40))
-    assert [one.content for one, _ in there] == [None] * 40
-    for (_, expected), (_, found) in zip(here, there, strict=True):
-        assert np.array_equal(expected, found)

@@ -2,38 +2,52 @@
 
 import json
 import logging
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from metacurate import __version__
 from metacurate.engine.local import default_workers
 from metacurate.engine.progress import Progress, Silent
 from metacurate.engine.storage import write_atomically
 from metacurate.engine.workspace import OnError
-from metacurate.errors import InputError, MetacurateError, UsageError
-from metacurate.evaluation.checkpoint import open_checkpoint
-from metacurate.evaluation.datasets import (
-    Dataset,
-    Templates,
-    check_split,
-    open_dataset,
-    with_templates,
-)
-from metacurate.evaluation.embedding import Images
+from metacurate.errors import MetacurateError, UsageError
+from metacurate.evaluation.checkpoint import Checkpoint, open_checkpoint
+from metacurate.evaluation.datasets import Dataset, Templates, check_split, with_templates
+from metacurate.evaluation.embedding import Embedder
+from metacurate.evaluation.layouts import open_dataset
 from metacurate.evaluation.prompts import default_cache
 from metacurate.evaluation.retrieval import retrieve
-from metacurate.evaluation.tasks import PAPER, TASKS, Task, recognise, size_of
-from metacurate.evaluation.zeroshot import check_classes, classify
-
-if TYPE_CHECKING:
-    from metacurate.evaluation.model import Clip
+from metacurate.evaluation.tasks import PAPER, REPORTED, TASKS, Task, recognise, size_of
+from metacurate.evaluation.zeroshot import classify
 
 log = logging.getLogger(__name__)
 
 BATCH = 256
 MOST_WORKERS = 16  # that are started unasked
+
+
+class UnfinishedError(MetacurateError):
+    """Some datasets could not be evaluated, or the results not be written.
+
+    Attributes:
+        results: of those that were evaluated, as `evaluate` returns them.
+    """
+
+    def __init__(self, message: str, results: dict[str, Any]) -> None:
+        """Tell of it.
+
+        Args:
+            message: what happened. results: of what was finished.
+        """
+        super().__init__(message)
+        self.results = results
+
+    def __reduce__(self) -> tuple[type["UnfinishedError"], tuple[str, dict[str, Any]]]:
+        """Rebuild from both arguments when the error crosses a process border."""
+        return type(self), (str(self), self.results)
 
 
 @dataclass(frozen=True)
@@ -69,11 +83,12 @@ def evaluate(
         workers: processes that decode images, 0 for this one. Without it: on a GPU one for each
             core, up to 16; else 0, for the model keeps all cores busy.
         device: cpu, cuda, or auto for a GPU where there is one.
-        split: folder of a dataset's tars.
+        split: folder of a dataset's tars, or of its classes; what names of Parquet files begin
+            with.
         label_column: of Parquet files; label, cls or class without it.
         templates: file of prompts for all datasets; without it, what each one brings.
         cache: folder of embedded classes; without it, `prompts` in metacurate's cache folder.
-        out: file for the results, as JSON.
+        out: file for the results, as JSON; written anew after each dataset.
         on_error: ``fail`` where an image is broken, after the other datasets are done; or ``skip``
             it, and count it.
         progress: told of prompts and images that are done.
@@ -83,9 +98,11 @@ def evaluate(
 
     Raises:
         UsageError: for an argument that can't be.
-        InputError: when the model or a dataset is broken.
-        MetacurateError: when several are, PyTorch or transformers is missing, or `out` can't be
-            written.
+        InputError: when the model is broken, or a dataset before any image is read.
+        UnfinishedError: when a dataset could not be evaluated after all, or `out` not be written;
+            it has the results of the others.
+        MetacurateError: when PyTorch or transformers is missing, the model does not fit into
+            memory, or nothing can be written where `out` is.
     """
     _check(batch, workers, out)
     check_split(split)
@@ -97,36 +114,65 @@ def evaluate(
     from metacurate.evaluation.model import Clip, choose_device
 
     chosen = choose_device(device)
+    if device == "auto":
+        log.info("the model runs on %s", chosen)
     given = None if templates is None else Templates.read(Path(templates))
-    subjects = _open(paths, split, label_column, given)
+    place = None if out is None else Path(out)
+    if place is not None:
+        _check_writable(place)
     checkpoint = open_checkpoint(str(model))
+    subjects = _open(paths, split, label_column, given)
     clip = Clip(checkpoint, chosen)
     if workers is None:
         workers = min(MOST_WORKERS, default_workers()) if chosen == "cuda" else 0
     folder = default_cache() if cache is None else Path(cache)
     found: list[dict[str, Any]] = []
-    errors: list[InputError] = []
+    errors: list[MetacurateError] = []
+    unwritten: MetacurateError | None = None
     for subject in subjects:
-        images = Images(clip, subject.dataset, batch, workers, on_error == "skip", told)
+        embedder = Embedder(clip, subject.dataset, batch, workers, on_error == "skip", told)
         try:
-            found.append(_score(images, subject, folder))
-        except InputError as error:
+            found.append(_score(embedder, subject, folder))
+        except MetacurateError as error:
             errors.append(error)
-    results = _results(clip, found, errors)
-    if out is not None:
-        _write(Path(out), results)
-    if len(errors) == 1:
-        raise errors[0]
+        if place is not None:
+            unwritten = _write(place, _results(checkpoint, chosen, found, errors))
+    results = _results(checkpoint, chosen, found, errors)
+    if unwritten is not None:
+        errors.append(unwritten)
     if errors:
-        listed = "\n".join(map(str, errors))
-        raise MetacurateError(f"{len(errors)} datasets could not be evaluated\n{listed}")
+        raise UnfinishedError(_listed(errors), results) from errors[0]
     return results
 
 
-def _write(out: Path, results: dict[str, Any]) -> None:
+def _listed(errors: Sequence[MetacurateError]) -> str:
+    listed = "\n".join(map(str, errors))
+    return listed if len(errors) == 1 else f"{len(errors)} errors kept it from the end\n{listed}"
+
+
+def _check_writable(out: Path) -> None:
+    """Refuse a file that can't be written, before hours of work go into its content.
+
+    Raises:
+        MetacurateError: saying why.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise MetacurateError(f"{out}: can't be written: {error}") from error
+
+
+def _write(out: Path, results: dict[str, Any]) -> MetacurateError | None:
+    """Write what is finished; what keeps it from that is returned, for the work goes on."""
     text = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
     content = text.encode(errors="backslashreplace")  # names of files need not be UTF-8
-    write_atomically(out, lambda temporary: temporary.write_bytes(content))
+    try:
+        write_atomically(out, lambda temporary: temporary.write_bytes(content))
+    except MetacurateError as error:
+        return error
+    return None
 
 
 def _check(batch: int, workers: int | None, out: str | Path | None) -> None:
@@ -146,7 +192,7 @@ def _open(
     seen: dict[str, str] = {}
     for path in paths:
         dataset = with_templates(open_dataset(path, split, label_column), templates)
-        task = None if dataset.labels is None else recognise(path)
+        task = _task(dataset)
         if task is not None:
             if task.name in seen:
                 raise UsageError(
@@ -154,10 +200,21 @@ def _open(
                 )
             seen[task.name] = dataset.path
             _compare_templates(dataset, task)
-        if dataset.labels is not None:
-            check_classes(dataset, task)
         subjects.append(_Subject(dataset, task))
     return subjects
+
+
+def _task(dataset: Dataset) -> Task | None:
+    """The paper's task that a dataset is of, by its name and the number of its classes."""
+    task = None if dataset.labels is None else recognise(dataset.name)
+    if task is None or task.fits(len(dataset.classes)):
+        return task
+    log.warning(
+        "%s is named like the paper's task %s, but has %d classes in place of %d: it is scored by "
+        "top-1 accuracy, as data of your own",
+        dataset.path, task.name, len(dataset.classes), task.classes,
+    )  # fmt: skip
+    return None
 
 
 def _compare_templates(dataset: Dataset, task: Task) -> None:
@@ -174,51 +231,58 @@ def _compare_templates(dataset: Dataset, task: Task) -> None:
         )  # fmt: skip
 
 
-def _score(images: Images, subject: _Subject, cache: Path | None) -> dict[str, Any]:
+def _score(embedder: Embedder, subject: _Subject, cache: Path | None) -> dict[str, Any]:
     dataset, task = subject.dataset, subject.task
     if dataset.labels is None:
-        scored = retrieve(images)
+        scored = retrieve(embedder)
         prompts = None
     else:
-        scored = classify(images, task, cache)
+        scored = classify(embedder, task, cache)
         prompts = {
             "number": len(dataset.templates.prompts),
             "file": dataset.templates.path,
             "paper": None if task is None else task.templates,
         }
-    if images.skipped:
-        log.warning("%s: %d broken images were left out", dataset.path, len(images.skipped))
+    if embedder.skipped:
+        log.warning("%s: %d broken images were left out", dataset.path, len(embedder.skipped))
     return {
         "name": dataset.name,
         "path": dataset.path,
+        "split": dataset.split,
         "kind": "retrieval" if dataset.labels is None else "classification",
         "task": None if task is None else task.name,
-        "images": dataset.images - len(images.skipped),
-        "skipped": len(images.skipped),
+        "images": dataset.images - len(embedder.skipped),
+        "skipped": len(embedder.skipped),
         "classes": None if dataset.labels is None else len(dataset.classes),
         "templates": prompts,
         **scored,
-        "skipped_images": images.skipped,
+        "skipped_images": embedder.skipped,
     }
 
 
 def _results(
-    clip: "Clip", found: Sequence[dict[str, Any]], errors: Sequence[InputError]
+    checkpoint: Checkpoint,
+    device: str,
+    found: Sequence[dict[str, Any]],
+    errors: Sequence[MetacurateError],
 ) -> dict[str, Any]:
-    scores = [one["score"] for one in found if one["task"] is not None]
-    size = size_of(clip.checkpoint.vision)
+    tasks = [one for one in found if one["task"] is not None]
+    scores = [one["score"] for one in tasks]
+    size = size_of(checkpoint.vision)
+    # Without a split in its names a dataset is taken for what the figures are of.
+    comparable = all(one["split"] in (None, *REPORTED) for one in tasks)
     return {
-        "model": clip.checkpoint.name,
-        "checkpoint": str(clip.checkpoint.folder),
-        "digest": clip.checkpoint.digest,
+        "model": checkpoint.name,
+        "checkpoint": str(checkpoint.folder),
+        "digest": checkpoint.digest,
         "size": size,
         "metacurate": __version__,
-        "device": clip.device,
+        "device": device,
         "average": sum(scores) / len(scores) if scores else None,
         "tasks": len(scores),
         "of_tasks": len(TASKS),
         "paper": None
-        if size is None
+        if size is None or not comparable
         else {
             name: {"average": round(average / 100, 4), "imagenet1k": round(imagenet / 100, 4)}
             for name, (average, imagenet) in PAPER[size].items()

@@ -1,5 +1,6 @@
 """Datasets as CLIP_benchmark keeps them: tars of images with labels, or with captions."""
 
+import itertools
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,20 +13,22 @@ from metacurate.errors import InputError, first_line
 from metacurate.evaluation.datasets import (
     CLASSNAMES,
     Dataset,
+    Picture,
     Templates,
     captions_of,
     own_templates,
     read_classes,
     read_lines,
 )
-from metacurate.evaluation.pictures import Picture
+from metacurate.evaluation.naming import dataset_name
 from metacurate.images.shards import IMAGE_ENDINGS, IMAGE_LIMIT, PICKLES
 from metacurate.pool.streams import open_stream
 from metacurate.pool.tar import MEMBER_LIMIT, META, NAME, TarReader, fault_of_name
 
 SHARDS = "nshards.txt"
 KIND = "dataset_type.txt"
-DIGITS = 18  # of a label
+DIGITS = 18  # of a label, or a number of tars
+RETRIEVAL, MULTILABEL = "retrieval", "multilabel"  # what the file of the kind may tell
 
 
 @dataclass(slots=True)
@@ -54,45 +57,69 @@ def open_webdataset(path: Path, tars: Sequence[Path]) -> Dataset:
         InputError: when tars are missing or damaged, or labels, captions or names are.
     """
     _check_number(tars)
-    kind = read_lines(path / KIND) if (path / KIND).is_file() else []
-    if kind == ["multilabel"]:
+    kind = _kind(path)
+    if kind == MULTILABEL:
         raise InputError(str(path), "its images have several labels each, which is not evaluated")
-    classes = read_classes(path)
-    labels: list[int | None] = []
-    captions: list[tuple[str, ...]] = []
-    for tar in tars:
-        for sample in _samples(tar, images=False):
-            name = f"{tar}: sample {sample.key!r}"
-            if bool(labels) and (sample.label is None) != (labels[-1] is None):
-                raise InputError(name, "has a label where others have none, or none where they do")
-            if sample.label is None and sample.text is None:
-                raise InputError(name, "has neither a label (.cls) nor captions (.txt)")
-            texts = captions_of(sample.text or "") if sample.label is None else ()
-            if sample.label is None and not texts:
-                raise InputError(name, "has no caption in its .txt")
-            if sample.label is not None and classes and sample.label >= len(classes):
-                raise InputError(
-                    name,
-                    f"has the label {sample.label}, but {CLASSNAMES} names {len(classes)} "
-                    "classes, counted from 0",
-                )
-            labels.append(sample.label)
-            captions.append(texts)
-    if not labels:
+    name, split, pictures = dataset_name(path), tars[0].parent.name, _Pictures(tuple(tars))
+    samples = ((f"{tar}: sample {one.key!r}", one) for tar in tars for one in _samples(tar, False))
+    first = next(samples, None)
+    if first is None:
         raise InputError(str(path), "its tars hold no images")
-    pictures = _Pictures(tuple(tars))
-    if labels[0] is None:
-        if classes and kind != ["retrieval"]:
+    every = itertools.chain((first,), samples)
+    classes = read_classes(path)
+    if kind == RETRIEVAL or (kind is None and first[1].label is None):
+        if classes and kind is None and first[1].text is not None:
             raise InputError(str(path), f"has {CLASSNAMES}, but its samples have no labels (.cls)")
-        return Dataset(path.name, str(path), None, tuple(captions), (), Templates(), pictures)
+        captions = tuple(_captions(place, sample, kind) for place, sample in every)
+        return Dataset(name, str(path), split, None, captions, (), Templates(), pictures)
     if not classes:
         raise InputError(
             str(path), f"holds no {CLASSNAMES}, a file with the name of a class on each line, in "
             "the order of labels"
         )  # fmt: skip
-    return Dataset(
-        path.name, str(path), np.array(labels, np.int64), (), classes, own_templates(path), pictures
-    )
+    labels = np.array([_label(place, sample, len(classes)) for place, sample in every], np.int64)
+    templates = own_templates(path)
+    return Dataset(name, str(path), split, labels, (), classes, templates, pictures)
+
+
+def _kind(path: Path) -> str | None:
+    """What the file of the kind tells, which decides; None without it."""
+    told = read_lines(path / KIND) if (path / KIND).is_file() else []
+    return told[0] if told else None
+
+
+def _captions(place: str, sample: _Sample, kind: str | None) -> tuple[str, ...]:
+    """The captions of a sample.
+
+    Raises:
+        InputError: when it has none, or a label that only some have.
+    """
+    if kind is None and sample.label is not None:
+        raise InputError(place, "has a label where others have none")
+    if sample.text is None:
+        missing = "no" if kind == RETRIEVAL else "neither a label (.cls) nor"
+        raise InputError(place, f"has {missing} captions (.txt)")
+    captions = captions_of(sample.text)
+    if not captions:
+        raise InputError(place, "has no caption in its .txt")
+    return captions
+
+
+def _label(place: str, sample: _Sample, classes: int) -> int:
+    """The label of a sample.
+
+    Raises:
+        InputError: when it has none, or it is out of range.
+    """
+    if sample.label is None:
+        raise InputError(place, "has no label (.cls)")
+    if sample.label >= classes:
+        raise InputError(
+            place,
+            f"has the label {sample.label}, but {CLASSNAMES} names {classes} classes, counted "
+            "from 0",
+        )
+    return sample.label
 
 
 def _check_number(tars: Sequence[Path]) -> None:
@@ -105,7 +132,7 @@ def _check_number(tars: Sequence[Path]) -> None:
     if not file.is_file():
         return
     told = read_lines(file)
-    if len(told) != 1 or not told[0].isdecimal():
+    if len(told) != 1 or not told[0].isdecimal() or len(told[0]) > DIGITS:
         raise InputError(str(file), "holds no number of tars")
     if int(told[0]) != len(tars):
         raise InputError(
@@ -128,12 +155,12 @@ class _Pictures:
         """
         index = 0
         for tar in self.tars:
-            for sample in _samples(tar, images=True):
+            for sample in _samples(tar, True):
                 yield Picture(index, str(tar), sample.key, sample.image)
                 index += 1
 
 
-def _samples(tar: Path, *, images: bool) -> Iterator[_Sample]:
+def _samples(tar: Path, images: bool) -> Iterator[_Sample]:
     """The samples of a tar; images are read where they are asked for.
 
     Raises:

@@ -1,19 +1,14 @@
-"""Images as a model takes them: decoded, scaled and cropped, by this process or by several."""
+"""Images as a model takes them: decoded, scaled and cropped."""
 
-import itertools
-import multiprocessing
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from metacurate.engine.local import ignore_interrupts_and_end_with_parent
-from metacurate.errors import InputError, MetacurateError
+from metacurate.errors import InputError
 from metacurate.images.decoding import MAX_PIXELS, ImageError, decode_rgb
 from metacurate.images.fetching.statuses import Status
 
@@ -25,23 +20,7 @@ Pixels = npt.NDArray[np.uint8]
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # where a checkpoint does not tell
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 BICUBIC = 3  # as Pillow numbers its filters, of which there are six
-AT_ONCE = 16  # images that a process is given together
-AHEAD = 4  # times as many are under way, for each process
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """An image of a dataset, not decoded.
-
-    Attributes:
-        index: its place in the dataset, from 0 on. source: the file. name: within it.
-        content: bytes of the image's file; None where there is none.
-    """
-
-    index: int
-    source: str
-    name: str
-    content: bytes | None
+LARGEST = 1 << 14  # side of an image, in pixels
 
 
 @dataclass(frozen=True)
@@ -92,9 +71,12 @@ class Preparation:
                 std = tuple(float(value) for value in told.get("image_std", CLIP_STD))
             if len(mean) != 3 or len(std) != 3 or 0 in std or not 0 <= resample <= 5:
                 raise ValueError("a mean, a deviation or a filter can't be")
-            if min(*crop, *(size or ()), *([shortest] if shortest is not None else ())) < 1:
-                raise ValueError("a size is not positive")
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            if not all(map(math.isfinite, (scale, *mean, *std))):
+                raise ValueError("a scale, a mean or a deviation is no finite number")
+            sides = (*crop, *(size or ()), *(() if shortest is None else (shortest,)))
+            if not all(1 <= side <= LARGEST for side in sides):
+                raise ValueError(f"a size is not from 1 to {LARGEST} pixels")
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
             raise InputError(source, f"tells no way to prepare images: {error}") from error
         return cls(shortest, size, crop, resample, scale, mean, std)
 
@@ -166,72 +148,16 @@ def _crop(pixels: Pixels, crop: tuple[int, int]) -> Pixels:
     return np.ascontiguousarray(pixels)
 
 
-def prepare(content: bytes | None, preparation: Preparation) -> Pixels | str:
+def prepare(content: bytes, preparation: Preparation) -> Pixels | str:
     """Decode an image and prepare it.
 
     Args:
-        content: of the image's file, if there is one. preparation: how.
+        content: of the image's file. preparation: how.
 
     Returns:
         uint8[height, width, 3], or why there are none.
     """
-    if content is None:
-        return "there is no image"
     try:
         return preparation.apply(decode_rgb(content, MAX_PIXELS))
     except ImageError as error:
         return f"the image can't be decoded: {error}"
-
-
-def _prepare_all(contents: Sequence[bytes | None], preparation: Preparation) -> list[Pixels | str]:
-    return [prepare(content, preparation) for content in contents]
-
-
-def prepared(
-    pictures: Iterable[Picture], preparation: Preparation, workers: int
-) -> Generator[tuple[Picture, Pixels | str]]:
-    """Prepare images, in the order in which they come.
-
-    Args:
-        pictures: read as they are needed. preparation: how.
-        workers: processes that decode; 0 for this one.
-
-    Yields:
-        Each image, without its content, with its pixels or the reason why it has none.
-
-    Raises:
-        MetacurateError: when a process dies.
-    """
-    if not workers:
-        for picture in pictures:
-            yield _told(picture), prepare(picture.content, preparation)
-        return
-    context = multiprocessing.get_context("spawn")  # a fork would copy PyTorch's threads and locks
-    waiting: deque[tuple[list[Picture], Any]] = deque()
-    pool = ProcessPoolExecutor(workers, context, ignore_interrupts_and_end_with_parent)
-    try:
-        rest = iter(pictures)
-        while some := list(itertools.islice(rest, AT_ONCE)):
-            contents = [picture.content for picture in some]
-            told = [_told(picture) for picture in some]
-            waiting.append((told, pool.submit(_prepare_all, contents, preparation)))
-            if len(waiting) >= AHEAD * workers:
-                yield from _next(waiting)
-        while waiting:
-            yield from _next(waiting)
-    except BrokenProcessPool as error:
-        raise MetacurateError(
-            "a process that decodes images has ended: there was too little memory, or the script "
-            "that called has no `if __name__ == '__main__':`"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _told(picture: Picture) -> Picture:
-    return Picture(picture.index, picture.source, picture.name, None)
-
-
-def _next(waiting: "deque[tuple[list[Picture], Any]]") -> Iterator[tuple[Picture, Pixels | str]]:
-    pictures, future = waiting.popleft()
-    yield from zip(pictures, future.result(), strict=True)
