@@ -16,9 +16,9 @@ from metacurate.training.checkpoint import (
     read_tensors,
     write_checkpoint,
 )
-from metacurate.training.data import tokens_of
 from metacurate.training.model import make_model
 from metacurate.training.optimizer import make_optimizer
+from metacurate.training.tokenizer import tokens_of
 
 from .sets import SMALL
 from .test_data import TOKENIZER
@@ -40,8 +40,9 @@ def names(run: Path) -> list[str]:
 
 def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     written, other = trained(0), trained(1)
-    place = write_checkpoint(tmp_path, 7, written, {"step": 7})
-    assert read_state(place) == {"step": 7}
+    state = {"step": 7, "loader": {}, "places": [[0]], "scaler": {}}
+    place = write_checkpoint(tmp_path, 7, written, state)
+    assert read_state(place) == state
     read_tensors(place, other)
     for one, again in zip(written.model.parameters(), other.model.parameters(), strict=True):
         assert torch.equal(one, again)
@@ -97,4 +98,7 @@ def test_a_state_that_is_no_json_is_named(tmp_path: Path) -> None:
     place = write_checkpoint(tmp_path, 1, trained(), {})
     (place / "training.json").write_text("{")
     with pytest.raises(InputError, match=r"training\.json: can't be read"):
+        read_state(place)
+    (place / "training.json").write_text('{"step": 3}')
+    with pytest.raises(InputError, match=r"training\.json: does not tell how far"):
         read_state(place)

@@ -1,5 +1,6 @@
 """From shards to batches: what is in them, and what happens to pairs that are broken."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,15 @@ from metacurate.errors import InputError, MetacurateError, UsageError
 from metacurate.images.online import BalancedShards
 from metacurate.images.online.loader import Loader
 from metacurate.images.shards import shard_name, write_tar
-from metacurate.training.data import Batch, Online, captions_of, make_loader, open_shards
+from metacurate.training.data import (
+    Batch,
+    Online,
+    captions_of,
+    join,
+    make_loader,
+    open_shards,
+    slice_of,
+)
 from metacurate.training.distributed import World
 from metacurate.training.tokenizer import train_tokenizer
 
@@ -33,7 +42,8 @@ def batches(shards: BalancedShards, number: int, batch: int = 8, workers: int = 
 
 
 def opened(source: str, world: World = ALONE, **more: object) -> BalancedShards:
-    return open_shards(source, None, 0, world, **{"on_error": "fail", **more})  # type: ignore[arg-type]
+    work = Path(source).with_name("work")
+    return open_shards(source, None, 0, world, **{"on_error": "fail", "work": work, **more})  # type: ignore[arg-type]
 
 
 def captions(batch: Batch) -> list[str]:
@@ -79,7 +89,7 @@ def test_two_processes_share_the_pairs_of_an_epoch(tmp_path: Path) -> None:
     source = write_shards(tmp_path, (30, 20, 14))
     found = []
     for rank in range(2):
-        shards = opened(source, World(rank, 2, torch.device("cpu")))
+        shards = replace(opened(source), rank=rank, world_size=2)
         found += [caption for batch in batches(shards, 4) for caption in captions(batch)]
     assert len(found) == 64
     assert len(set(found)) == len(set(captions_of(opened(source))))
@@ -104,7 +114,7 @@ def test_another_pair_takes_the_place_of_one_that_is_skipped(tmp_path: Path, wor
 
 def test_where_all_images_are_broken_that_is_told(tmp_path: Path) -> None:
     write_tar(tmp_path, shard_name(0), [sample(0, index, b"no image") for index in range(5)])
-    with pytest.raises(MetacurateError, match="epoch 0 has no sample for worker 0 of 1"):
+    with pytest.raises(MetacurateError, match="10 epochs up to 9 have no sample for worker 0 of 1"):
         batches(opened(str(tmp_path), on_error="skip"), 1)
 
 
@@ -118,6 +128,49 @@ def test_a_shard_cut_short_ends_training(tmp_path: Path, workers: int) -> None:
         batches(shards, 8, workers=workers)
     with pytest.raises(InputError, match=r"00000\.tar"):
         opened(str(tmp_path))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_rest_of_a_damaged_tar_is_skipped_where_that_is_asked_for(
+    tmp_path: Path, workers: int
+) -> None:
+    write_shards(tmp_path / "shards", (20, 20))
+    tar = tmp_path / "shards" / "00000.tar"
+    tar.write_bytes(tar.read_bytes()[: tar.stat().st_size // 2])
+    shards = opened(str(tmp_path / "shards"), on_error="skip")
+    assert shards.samples is not None
+    there = int(shards.samples[0])
+    assert 5 < there < 15
+    assert shards.samples[1] == 20
+    assert len(list(captions_of(shards))) == there + 20
+    found = batches(shards, 2 * (there + 20), batch=1, workers=workers)
+    once = [TOKENIZER.decode(TOKENIZER(text).input_ids[1:-1]) for text in captions_of(shards)]
+    assert Counter(c for one in found for c in captions(one)) == Counter(2 * once)
+
+
+def test_shards_are_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write_shards(tmp_path / "shards")
+    first = opened(source)
+    monkeypatch.setattr("metacurate.training.data.count_samples", None)
+    again = opened(source)
+    assert again.shards == first.shards
+    assert again.samples is not None
+    assert again.samples.tolist() == [30, 20, 25]
+
+
+@pytest.mark.parametrize(("batch", "size"), [(8, 8), (256, 256), (4096, 256), (300, 150), (257, 1)])
+def test_slices_divide_a_batch(batch: int, size: int) -> None:
+    assert slice_of(batch) == size
+
+
+def test_slices_become_a_batch() -> None:
+    images = torch.zeros(2, 4, 4, 3, dtype=torch.uint8)
+    short = Batch(images, torch.ones(2, 8, dtype=torch.int64))
+    long = Batch(images + 1, torch.ones(2, 16, dtype=torch.int64))
+    batch = join([short, long], 7, torch.device("cpu"))
+    assert batch.images[:, 0, 0, 0].tolist() == [0, 0, 1, 1]
+    assert batch.tokens[0].tolist() == [1] * 8 + [7] * 8
+    assert batch.tokens[3].tolist() == [1] * 16
 
 
 def test_captions_may_be_empty_or_very_long(tmp_path: Path) -> None:
@@ -147,7 +200,7 @@ def test_balancing_shows_frequent_concepts_less(tmp_path: Path) -> None:
     metadata.write(tmp_path / "m.parquet")
     mc.count(str(tmp_path / "shards"), mc.Matcher(metadata), out=str(tmp_path / "counts"))
     online = Online(str(tmp_path / "m.parquet"), str(tmp_path / "counts"), 10)
-    shards = open_shards(str(tmp_path / "shards"), online, 0, ALONE, "fail")
+    shards = open_shards(str(tmp_path / "shards"), online, 0, ALONE, "fail", tmp_path)
     found = [c for batch in batches(shards, 40, batch=5) for c in captions(batch)]
     share = found.count("a green wall") / len(found)
     assert 0.4 < share < 0.6

@@ -1,16 +1,24 @@
 """Tokenizers that are trained have CLIP's form; those that are loaded are checked."""
 
+import json
 import random
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoTokenizer, CLIPTokenizer
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import AutoTokenizer, CLIPTokenizer, PreTrainedTokenizerFast
 
 from metacurate.errors import MetacurateError, UsageError
-from metacurate.training.data import tokens_of
-from metacurate.training.tokenizer import FIRST, LAST, load_tokenizer, train_tokenizer
+from metacurate.training.tokenizer import (
+    FIRST,
+    LAST,
+    load_tokenizer,
+    tokens_of,
+    train_tokenizer,
+)
 
 WORDS = ["fox", "foxes", "red", "snow", "Das", "Straße", "東京", "é", "12", "don't", "!!", "ab-cd"]
 CAPTIONS = [
@@ -71,6 +79,47 @@ def test_without_captions_there_are_bytes() -> None:
 
 
 def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MetacurateError, match=f"{tmp_path}: no tokenizer can be loaded"):
+        load_tokenizer(str(tmp_path))
+
+
+def other_form(folder: Path, tokenizer: PreTrainedTokenizerFast) -> str:
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def test_tokenizers_that_mark_no_ends_are_refused(tmp_path: Path) -> None:
+    bare = Tokenizer(WordLevel({"a": 0, "<s>": 1, "<x>": 2, "</s>": 3}, unk_token="a"))
+    marks = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "a"}
+    unpadded = PreTrainedTokenizerFast(tokenizer_object=bare, **marks)
+    with pytest.raises(UsageError, match="has not the marks of CLIP's form"):
+        load_tokenizer(other_form(tmp_path / "unpadded", unpadded))
+    second = {**marks, "eos_token": "<x>", "pad_token": "</s>"}
+    with pytest.raises(UsageError, match="has not the marks of CLIP's form"):
+        load_tokenizer(
+            other_form(tmp_path / "2", PreTrainedTokenizerFast(tokenizer_object=bare, **second))
+        )
+    endless = PreTrainedTokenizerFast(tokenizer_object=bare, pad_token="</s>", **marks)
+    with pytest.raises(UsageError, match="does not mark the beginning and end"):
+        load_tokenizer(other_form(tmp_path / "endless", endless))
+
+
+def test_nothing_that_comes_with_a_tokenizer_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = tmp_path / "ran"
+    (tmp_path / "evil.py").write_text(f"open({str(ran)!r}, 'w')\nclass Evil: pass\n")
+    told = {"tokenizer_class": "Evil", "auto_map": {"AutoTokenizer": ["evil.Evil", None]}}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(told))
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(MetacurateError, match=r"no tokenizer can be loaded|marks"):
+        load_tokenizer(str(tmp_path))
+    assert not ran.exists()
+
+
+def test_a_broken_tokenizer_is_named(tmp_path: Path) -> None:
+    TRAINED.save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(MetacurateError, match=f"{tmp_path}: no tokenizer can be loaded"):
         load_tokenizer(str(tmp_path))
 

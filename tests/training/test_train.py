@@ -241,6 +241,17 @@ def test_a_store_is_no_place_for_a_run(shards: str) -> None:
         train(shards, "memory://runs/a", SMALL, device="cpu")
 
 
+def test_weights_that_are_no_numbers_are_not_written(tmp_path: Path, shards: str) -> None:
+    recipe = replace(SMALL, learning_rate=1e30, warmup=0)
+    with pytest.raises(MetacurateError, match=r"step \d+: weights are no numbers any more"):
+        train(
+            shards, tmp_path, recipe, device="cpu", workers=0,
+            pace=Pace(log_every=100, checkpoint_every=4),
+        )  # fmt: skip
+    assert not list_checkpoints(tmp_path)
+    train(shards, tmp_path, pairs_seen(1), device="cpu", workers=0)  # with other settings
+
+
 def test_a_loss_that_is_no_number_ends_training(tmp_path: Path, shards: str) -> None:
     recipe = replace(SMALL, learning_rate=1e30, warmup=0)
     with pytest.raises(MetacurateError, match=r"step \d+: the loss is nan: try a smaller"):
@@ -304,24 +315,36 @@ def lines(run: "subprocess.Popen[str]", path: Path, number: int) -> Iterator[Non
 
 
 def test_two_processes_train_together_and_go_on(tmp_path: Path, shards: str) -> None:
-    run = started(*calls(shards, tmp_path / "run", 6, "--json"), torchrun=2)
-    output, errors = run.communicate(timeout=300)
-    assert run.returncode == 0, errors
+    whole = started(*calls(shards, tmp_path / "whole", 300, "--json"), torchrun=2)
+    run = started(*calls(shards, tmp_path / "run", 300), torchrun=2, process_group=0)
+    for _ in lines(run, tmp_path / "run" / "metrics.jsonl", 5):
+        os.killpg(run.pid, signal.SIGTERM)  # as Slurm does: torchrun forwards it besides
+    run.communicate(timeout=300)
+    assert run.returncode != 0
+    assert 5 <= metrics(tmp_path / "run")[-1]["step"] < 300
+    assert len(list_checkpoints(tmp_path / "run")) == 1
+    output, errors = whole.communicate(timeout=300)
+    assert whole.returncode == 0, errors
     summary = json.loads(output)
-    assert (summary["steps"], summary["pairs_seen"]) == (6, 96)
+    assert (summary["steps"], summary["pairs_seen"]) == (300, 4800)
+    again = started(*calls(shards, tmp_path / "run", 300, "--resume"), torchrun=2)
+    _, errors = again.communicate(timeout=300)
+    assert again.returncode == 0, errors
+    check_same(tmp_path / "run", tmp_path / "whole")
     assert json.loads((tmp_path / "run" / "run.json").read_text())["processes"] == 2
     last = list_checkpoints(tmp_path / "run")[-1]
     state = json.loads((last / "training.json").read_text())
     assert len(state["places"]) == 2
-    alone = started(*calls(shards, tmp_path / "run", 6, "--resume"))
+    alone = started(*calls(shards, tmp_path / "run", 300, "--resume"))
     _, errors = alone.communicate(timeout=300)
     assert (alone.returncode, "processes 2, not 1" in errors) == (2, True), errors
 
 
 def test_sigterm_ends_training_behind_a_checkpoint(tmp_path: Path, shards: str) -> None:
-    run = started(*calls(shards, tmp_path / "run", 100_000))
+    run = started(*calls(shards, tmp_path / "run", 100_000, "--workers", "2"), process_group=0)
     for _ in lines(run, tmp_path / "run" / "metrics.jsonl", 3):
-        run.send_signal(signal.SIGTERM)
+        os.killpg(run.pid, signal.SIGTERM)  # to its workers, too
+        run.send_signal(signal.SIGTERM)  # and again, as a launcher does
     _, errors = run.communicate(timeout=300)
     assert run.returncode == -signal.SIGTERM, errors
     (last,) = list_checkpoints(tmp_path / "run")

@@ -223,6 +223,9 @@ def _read(shard: Shard, columns: Sequence[str] | None) -> pa.Table:
     if shard.table is None:
         raise InputError(shard.tar, f"has no table beside it: {shard.name}.parquet is missing")
     try:
+        if columns is not None and "://" not in shard.table:
+            with pq.ParquetFile(shard.table) as file:
+                return file.read([name for name in columns if name in file.schema_arrow.names])
         content = read_bytes(place_of(shard.table))
         if columns is not None:
             there = pq.read_schema(pa.BufferReader(content)).names

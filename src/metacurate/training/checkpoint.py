@@ -65,13 +65,18 @@ def write_checkpoint(run: Path, step: int, trained: Trained, state: State) -> Pa
         Its folder.
 
     Raises:
-        MetacurateError: when it can't be written (a full disk, no permission); those that were
-            there stay.
+        MetacurateError: when it can't be written (a full disk, no permission), or weights are no
+            numbers; those that were there stay.
     """
     place = run / CHECKPOINTS / f"step-{step:08d}"
+    if not all(one.isfinite().all() for one in trained.model.parameters()):
+        raise MetacurateError(
+            f"step {step}: weights are no numbers any more, and no checkpoint is written: try a "
+            "smaller learning rate, a longer warm-up, or another precision"
+        )
     write_folder(place, lambda folder: _write(folder, trained, state))
     for old in list_checkpoints(run)[:-KEPT]:
-        shutil.rmtree(old)
+        shutil.rmtree(old, ignore_errors=True)  # the next checkpoint tries again
     return place
 
 
@@ -93,7 +98,9 @@ def write_folder(place: Path, write: Callable[[Path], object]) -> None:
             for path in temporary.iterdir():
                 _flush(path)
             if place.exists():
-                shutil.rmtree(place)
+                place.rename(
+                    place.parent / f".{secrets.token_hex(8)}.tmp"
+                )  # goes with the next run
             temporary.rename(place)
             _flush(place.parent)
         except BaseException:
@@ -141,6 +148,8 @@ def read_state(folder: Path) -> State:
         state: State = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise InputError(str(path), f"can't be read: {first_line(error)}") from error
+    if not isinstance(state, dict) or not {"step", "loader", "places", "scaler"} <= state.keys():
+        raise InputError(str(path), "does not tell how far a training is")
     return state
 
 

@@ -46,7 +46,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        gradient = gradient.contiguous()
+        gradient = gradient.contiguous().clone()
         dist.all_reduce(gradient)
         begin = ctx.world.rank * ctx.pairs
         return gradient[begin : begin + ctx.pairs], None

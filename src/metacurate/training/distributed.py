@@ -4,11 +4,15 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
 from metacurate.errors import UsageError
+
+# The first process may count and read for hours; torchrun ends the others where it dies.
+PATIENCE = timedelta(days=2)
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,7 @@ class World:
 
     def wait(self) -> None:
         """Wait for all others."""
-        if self.size > 1:
-            dist.barrier()
+        self.gather([0])
 
     def gather(self, numbers: Sequence[int]) -> list[list[int]]:
         """Numbers of all processes, by rank.
@@ -41,7 +44,7 @@ class World:
         """
         if self.size == 1:
             return [list(numbers)]
-        own = torch.tensor(numbers, dtype=torch.int64, device=self.device)
+        own = torch.tensor(numbers, dtype=torch.int64)  # on the CPU: a GPU is not waited for
         found = [torch.empty_like(own) for _ in range(self.size)]
         dist.all_gather(found, own)
         return [some.tolist() for some in found]
@@ -80,15 +83,21 @@ def join(device: str) -> Iterator[World]:
         )
     started = int(os.environ.get("WORLD_SIZE", "1")) > 1
     if started and device == "cuda":
-        device = f"cuda:{os.environ['LOCAL_RANK']}"
-    own = torch.device(device)
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    try:
+        own = torch.device(device)
+    except RuntimeError as error:
+        raise UsageError(f"device {device!r} is none of: auto, cpu, cuda") from error
     if kind == "cuda":
         torch.cuda.set_device(own)
     if not started:
         yield World(0, 1, own)
         return
-    dist.init_process_group("nccl" if kind == "cuda" else "gloo")
     try:
-        yield World(dist.get_rank(), dist.get_world_size(), own)
-    finally:
-        dist.destroy_process_group()
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo", timeout=PATIENCE
+        )
+    except ValueError as error:
+        raise UsageError(f"processes are started by torchrun: {error}") from error
+    yield World(dist.get_rank(), dist.get_world_size(), own)
+    dist.destroy_process_group()  # not where this one has failed: torchrun ends the others

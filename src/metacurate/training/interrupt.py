@@ -3,31 +3,38 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
+AGAIN = 1.0  # seconds
 
 
 class Interrupt:
     """What was asked for.
 
     Attributes:
-        signal: that came; None before.
+        signal: that came; 0 before.
     """
 
     def __init__(self) -> None:
         """Nothing was asked for."""
-        self.signal: int | None = None
+        self.signal = 0
+        self._came = 0.0
 
-    def receive(self, number: int, _: FrameType | None) -> None:
-        """Keep a signal for later; the second one ends at once."""
-        self.signal = number
-        for one in ENDING:
-            signal.signal(
-                one, signal.SIG_DFL if one != signal.SIGINT else signal.default_int_handler
-            )
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Keep a signal for later; another Ctrl-C ends at once.
+
+        One that follows within a second is the same: launchers forward what a terminal, or Slurm,
+        has sent to all processes.
+        """
+        now = time.monotonic()
+        if self.signal and number == signal.SIGINT and now - self._came > AGAIN:
+            signal.default_int_handler(number, frame)
+        if not self.signal:
+            self.signal, self._came = number, now
 
 
 @contextmanager
@@ -48,5 +55,5 @@ def interruptible() -> Iterator[Interrupt]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if interrupt.signal is not None:
+    if interrupt.signal:
         os.kill(os.getpid(), interrupt.signal)

@@ -1,7 +1,7 @@
 """The loop: batch by batch, with metrics and checkpoints."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from metacurate.training.checkpoint import (
     write_checkpoint,
 )
 from metacurate.training.contrastive import Towers, backward
-from metacurate.training.data import Batch
+from metacurate.training.data import Batch, join, slice_of
 from metacurate.training.distributed import World
 from metacurate.training.interrupt import Interrupt
 from metacurate.training.metrics import MetricsLog
@@ -65,7 +65,8 @@ class Training:
 
         Args:
             recipe: what to do. pace: how. world: the processes.
-            trained: the model, on the world's device. loader: of this process's batches.
+            trained: the model, on the world's device.
+            loader: of slices of this process's batches, as large as `slice_of` has it.
         """
         self.step = self._told = 0
         self._recipe = recipe
@@ -73,6 +74,8 @@ class Training:
         self._world = world
         self._trained = trained
         self._loader = loader
+        own = recipe.batch // world.size
+        self._slices = own // slice_of(own)
         if pace.checkpoint_activations:
             trained.model.activation_checkpointing_enable(
                 activation_checkpointing_kwargs={"use_reentrant": False}
@@ -106,11 +109,11 @@ class Training:
             batches = iter(self._loader)
             while self.step < recipe.steps:
                 with watch.waiting():
-                    batch = _next(batches)
+                    slices = [_next(batches) for _ in range(self._slices)]
                 if self.step == begun:
                     watch.read()  # time counts from the first batch on: workers have started
                 with watch.computing():
-                    loss = self._take(batch)
+                    loss = self._take(slices)
                 self.step += 1
                 progress.advance(recipe.batch)
                 ended = self.step == recipe.steps
@@ -122,7 +125,7 @@ class Training:
                     metrics = self._metrics(last, shares)
                     if log is not None:
                         log.write(self.step, metrics)
-                stops = (told or world.size == 1) and self._is_asked_to_stop(interrupt)
+                stops = self._is_asked_to_stop(interrupt)
                 if ended or stops or self.step % pace.checkpoint_every == 0:
                     self._write(folder)
                 if stops:
@@ -130,13 +133,13 @@ class Training:
         progress.end()
         return total, last
 
-    def _take(self, batch: Batch) -> torch.Tensor:
+    def _take(self, slices: Sequence[Batch]) -> torch.Tensor:
         """One step; its loss on this process."""
         rate = learning_rate(self.step, self._recipe)
         for group in self._trained.optimizer.param_groups:
             group["lr"] = rate
-        there = [tensor.to(self._world.device, non_blocking=True) for tensor in batch]
-        parts = list(zip(*(tensor.chunk(self._pace.accumulate) for tensor in there), strict=True))
+        batch = join(slices, self._trained.tokenizer.pad_token_id, self._world.device)
+        parts = list(zip(*(tensor.chunk(self._pace.accumulate) for tensor in batch), strict=True))
         loss = backward(self._towers, parts, self._world, self._autocast, self._scaler.scale)
         self._scaler.step(self._trained.optimizer)
         self._scaler.update()
@@ -168,8 +171,9 @@ class Training:
         }
 
     def _is_asked_to_stop(self, interrupt: Interrupt) -> bool:
-        """Whether any process is."""
-        return any(map(any, self._world.gather([interrupt.signal is not None])))
+        """Whether any process is: then all of them are."""
+        interrupt.signal = max(number for (number,) in self._world.gather([interrupt.signal]))
+        return interrupt.signal != 0
 
     def _write(self, folder: Path) -> None:
         """Write a checkpoint; all processes take part."""
@@ -218,7 +222,9 @@ def _towers(trained: Trained, pace: Pace, world: World) -> Towers:
     if world.size == 1:
         return towers  # type: ignore[no-any-return]
     devices = [world.device] if world.device.type == "cuda" else None
-    return DistributedDataParallel(towers, device_ids=devices, gradient_as_bucket_view=True)
+    return DistributedDataParallel(
+        towers, device_ids=devices, gradient_as_bucket_view=True, broadcast_buffers=False
+    )
 
 
 def _next(batches: Iterator[Batch]) -> Batch:

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -45,8 +46,9 @@ class MetricsLog:
         traceback: TracebackType | None,
     ) -> None:
         """Close the files."""
-        self._file.close()
-        self._board.close()
+        with suppress(OSError) if error else nullcontext():  # what went wrong first is told
+            self._file.close()
+            self._board.close()
 
     def write(self, step: int, metrics: Metrics) -> None:
         """Write what was measured.

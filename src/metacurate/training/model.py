@@ -64,7 +64,7 @@ def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, seed: int) ->
         recipe: the sizes. tokenizer: whose tokens it reads.
         seed: of the weights, uint64; PyTorch's own random numbers stay as they are.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng():
         torch.manual_seed(seed)
         return CLIPModel(configuration(recipe, tokenizer))
 

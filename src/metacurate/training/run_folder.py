@@ -1,6 +1,7 @@
 """The folder of a run: what it is bound to, so that a run goes on only as the same."""
 
 import json
+import shutil
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from metacurate import __version__
 from metacurate.engine.manifest import WORK
 from metacurate.engine.storage import drop_temporaries, write_json
 from metacurate.errors import InputError, UsageError, first_line
-from metacurate.training.checkpoint import CHECKPOINTS
+from metacurate.training.checkpoint import CHECKPOINTS, list_checkpoints
 from metacurate.training.distributed import World
+from metacurate.training.metrics import LINES, TENSORBOARD
 
 RUN = "run.json"
 TOKENIZER = "tokenizer"
@@ -22,6 +24,8 @@ def open_run(
     folder: Path, settings: Settings, resume: bool, world: World, free: Collection[str] = ()
 ) -> Settings:
     """Bind a folder to a run, or find it bound to the same.
+
+    A run that has no checkpoint yet binds nothing.
 
     Args:
         folder: of the run; may be missing.
@@ -48,6 +52,11 @@ def open_run(
 
 
 def _bind(folder: Path, settings: Settings, resume: bool, free: Collection[str]) -> None:
+    if (folder / RUN).is_file() and not list_checkpoints(folder):
+        for place in (folder / TOKENIZER, folder / TENSORBOARD):  # it ended before it had begun
+            shutil.rmtree(place, ignore_errors=True)
+        (folder / LINES).unlink(missing_ok=True)
+        (folder / RUN).unlink()
     if (folder / RUN).is_file():
         if not resume:
             raise UsageError(
@@ -59,7 +68,7 @@ def _bind(folder: Path, settings: Settings, resume: bool, free: Collection[str])
         if differing:
             raise UsageError(f"{folder} holds another run: {'; '.join(differing)}")
         return
-    if folder.is_dir() and any(path.name != WORK for path in folder.iterdir()):
+    if folder.is_dir() and any(path.name not in (WORK, CHECKPOINTS) for path in folder.iterdir()):
         raise UsageError(f"{folder} holds something that is no run: choose another folder")
     write_json(folder / RUN, {**settings, "version": __version__})
 
@@ -82,6 +91,6 @@ def _read(folder: Path) -> Settings:
         found: Any = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise InputError(str(path), f"can't be read: {first_line(error)}") from error
-    if not isinstance(found, dict):
+    if not isinstance(found, dict) or "workers" not in found:
         raise InputError(str(path), "is none of a run")
     return found

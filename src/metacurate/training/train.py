@@ -10,7 +10,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from metacurate.engine.lock import lock
-from metacurate.engine.manifest import work_folder
+from metacurate.engine.manifest import WORK
 from metacurate.engine.progress import Progress, Silent
 from metacurate.engine.stores import place_of
 from metacurate.engine.workspace import OnError
@@ -19,7 +19,7 @@ from metacurate.hashing.pairs import check_seed
 from metacurate.images.online import BalancedShards
 from metacurate.pool.files import Source
 from metacurate.training.checkpoint import Trained, list_checkpoints, write_folder
-from metacurate.training.data import Online, captions_of, make_loader, open_shards
+from metacurate.training.data import Online, captions_of, make_loader, open_shards, slice_of
 from metacurate.training.distributed import World, join
 from metacurate.training.interrupt import interruptible
 from metacurate.training.loop import Pace, Training
@@ -70,8 +70,9 @@ def train(
         progress: told of pairs; the first process tells.
 
     Returns:
-        Totals: `steps`, `pairs_seen`, `loss` of the last metrics, `seconds` and
-        `pairs_per_second` of this call, `waiting` and `computing` as shares of it, `checkpoint`.
+        Totals: `steps`, `pairs_seen`, `loss` of the last metrics (not where nothing was left to
+        do), `seconds` and `pairs_per_second` of this call, `waiting` and `computing` as shares of
+        it, `checkpoint`.
 
     Raises:
         UsageError: when the call is wrong; when `out` holds a run and `resume` is False, or a run
@@ -86,8 +87,8 @@ def train(
         world = stack.enter_context(join(device))
         _check(recipe, pace, workers, world)
         if world.is_first:
-            stack.enter_context(lock(work_folder(folder)))
-        found = open_shards(shards, online, seed, world, on_error)
+            stack.enter_context(lock(folder / WORK))
+        found = open_shards(shards, online, seed, world, on_error, folder / WORK)
         settings = open_run(
             folder, _settings(found, recipe, workers, world), resume, world,
             free=["workers"] if workers is None else [],
@@ -95,7 +96,7 @@ def train(
         tokenizer = _tokenizer(folder, recipe, found, world)
         trained = _trained(recipe, tokenizer, seed, world)
         loader = make_loader(
-            found, recipe, tokenizer, recipe.batch // world.size, settings["workers"],
+            found, recipe, tokenizer, slice_of(recipe.batch // world.size), settings["workers"],
             pinned=world.device.type == "cuda",
         )  # fmt: skip
         training = Training(recipe, pace, world, trained, loader)
@@ -109,7 +110,7 @@ def train(
     return {
         "steps": training.step,
         "pairs_seen": training.step * recipe.batch,
-        "loss": loss,
+        **({} if loss is None else {"loss": loss}),
         "seconds": round(shares.seconds, 1),
         "pairs_per_second": round(pairs / max(1e-9, shares.seconds), 1),
         "waiting": round(shares.waiting, 4),

@@ -23,6 +23,7 @@ State = dict[str, Any]
 Place = tuple[int, int]
 
 FORMAT = 2
+MOST_EMPTY = 10  # epochs in a row of which a worker may keep nothing
 
 
 def as_is(samples: Batch) -> Batch:
@@ -82,26 +83,27 @@ class _Batches(IterableDataset[_Made[Any] | _Failed]):
     def _batches(self, worker: int) -> Iterator[_Made[Any]]:
         epoch, position = self._places[worker]
         samples: list[Any] = []
+        empty = 0  # epochs in a row
         while True:
             shards = replace(self._shards, epoch=epoch)
             stream = shards.stream(worker, self._workers, self._length, position)
-            nothing = position == 0
+            empty += position == 0
             for kept in stream:
                 position += 1
                 sample = self._prepare(to_sample(kept, epoch))
                 if sample is None:
                     continue
-                nothing = False
+                empty = 0
                 samples.append(sample)
                 if len(samples) == self._batch_size:
                     yield self._made(worker, (epoch, position), stream.share, samples)
                     samples = []
             if not self._endless:
                 break
-            if nothing:
+            if empty == MOST_EMPTY:
                 raise MetacurateError(
-                    f"epoch {epoch} has no sample for worker {worker} of {self._workers}: use "
-                    "fewer ranks or workers, or a larger threshold"
+                    f"{empty} epochs up to {epoch} have no sample for worker {worker} of "
+                    f"{self._workers}: use fewer ranks or workers, or a larger threshold"
                 )
             epoch, position = epoch + 1, 0
         if samples and not self._drop_last:

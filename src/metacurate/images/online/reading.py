@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,24 +88,32 @@ def web_sample(tar: str, sample: Sample) -> dict[str, Any]:
     return {**made, "json": dict(sample.fields)}
 
 
-def count_samples(shards: Sequence[Shard]) -> Counts:
+def count_samples(shards: Sequence[Shard], on_error: OnError = "fail") -> Counts:
     """How many samples shards hold: by their tables, or where there is none by the tars.
 
     Args:
         shards: which.
+        on_error: ``fail`` for a damaged tar without a table; or ``skip`` the rest of it.
 
     Returns:
         int64[shards].
 
     Raises:
-        InputError: when one can't be read.
+        InputError: when one can't be read, and that is not to be skipped.
     """
-    return np.array(many_at_once(_count, shards), np.int64)
+    return np.array(many_at_once(partial(_count, on_error=on_error), shards), np.int64)
 
 
-def _count(shard: Shard) -> int:
+def _count(shard: Shard, on_error: OnError) -> int:
     if shard.table is None:
-        return sum(1 for _ in read_samples(shard.tar, images=lambda _: False))
+        number = 0
+        try:
+            for _ in read_samples(shard.tar, images=lambda _: False):
+                number += 1
+        except InputError:
+            if on_error == "fail":
+                raise
+        return number
     return len(pc.unique(rows_there(shard, ["key"])["key"]))
 
 

@@ -92,7 +92,7 @@ class BalancedShards:
         if not self.shards:
             object.__setattr__(self, "shards", tuple(list_shards(self.source)))
         if self.samples is None:
-            object.__setattr__(self, "samples", count_samples(self.shards))
+            object.__setattr__(self, "samples", count_samples(self.shards, self.on_error))
 
     @property
     def draw(self) -> Draw:
