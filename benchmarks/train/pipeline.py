@@ -1,6 +1,8 @@
 """The data pipeline alone: batches as training takes them, and nothing done with them."""
 
+import tempfile
 import time
+from pathlib import Path
 
 import torch
 
@@ -22,7 +24,9 @@ def main(recipe: str, images: int, pairs: int, workers: int) -> Figures:
     """
     chosen = recipe_of(recipe)
     world = World(0, 1, torch.device("cpu"))
-    shards = open_shards(str(shards_of(chosen, images)), None, 0, world, "fail")
+    with tempfile.TemporaryDirectory() as work:
+        source = str(shards_of(chosen, images))
+        shards = open_shards(source, None, 0, world, "fail", Path(work))
     tokenizer = train_tokenizer(captions_of(shards), chosen.vocabulary)
     batches = iter(make_loader(shards, chosen, tokenizer, BATCH, workers, pinned=False))
     for _ in range(WARM_UP):
