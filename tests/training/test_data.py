@@ -158,6 +158,13 @@ def test_shards_are_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert again.samples.tolist() == [30, 20, 25]
 
 
+def test_a_damaged_count_is_made_again(tmp_path: Path) -> None:
+    source = write_shards(tmp_path / "shards")
+    first = opened(source)
+    (tmp_path / "work" / "shards.parquet").write_bytes(b"PAR1")
+    assert opened(source).identity == first.identity
+
+
 @pytest.mark.parametrize(("batch", "size"), [(8, 8), (256, 256), (4096, 256), (300, 150), (257, 1)])
 def test_slices_divide_a_batch(batch: int, size: int) -> None:
     assert slice_of(batch) == size

@@ -68,6 +68,16 @@ def test_transformers_loads_what_was_saved(tmp_path: Path) -> None:
         assert loaded(CAPTIONS).input_ids == TRAINED(CAPTIONS).input_ids
 
 
+def test_a_folder_may_hold_a_vocabulary_and_merges_as_openais_does(tmp_path: Path) -> None:
+    model = json.loads(TRAINED.backend_tokenizer.to_str())["model"]
+    (tmp_path / "vocab.json").write_text(json.dumps(model["vocab"]))
+    merges = "".join(" ".join(pair) + "\n" for pair in model["merges"])
+    (tmp_path / "merges.txt").write_text(f"#version: 0.2\n{merges}")
+    told = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(told))
+    assert load_tokenizer(str(tmp_path))(CAPTIONS).input_ids == TRAINED(CAPTIONS).input_ids
+
+
 def test_too_few_tokens_for_all_bytes_are_refused() -> None:
     with pytest.raises(UsageError, match="513 tokens is too small: 514"):
         train_tokenizer(CAPTIONS, 513)

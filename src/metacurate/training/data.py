@@ -21,7 +21,7 @@ from metacurate.curation.balance import Balance
 from metacurate.curation.job import read_counts
 from metacurate.engine.storage import write_parquet
 from metacurate.engine.workspace import OnError
-from metacurate.errors import InputError, UsageError
+from metacurate.errors import InputError, UsageError, first_line
 from metacurate.images.online import BalancedShards, decode
 from metacurate.images.online.balancing import WebSample
 from metacurate.images.online.loader import Loader
@@ -195,8 +195,12 @@ def open_shards(
 def _list(source: Source, on_error: OnError, listing: Path) -> None:
     """Write down what shards there are, and how many samples they hold."""
     found = tuple(list_shards(source))
-    if listing.exists() and _listed(listing)[0] == found:
-        return
+    if listing.exists():
+        try:
+            if _listed(listing)[0] == found:
+                return
+        except (pa.ArrowException, OSError, KeyError, TypeError) as error:
+            log.warning("%s is damaged, and is made again: %s", listing, first_line(error))
     samples = count_samples(found, on_error)
     if not samples.sum():
         raise UsageError(f"{source}: the shards hold no images")

@@ -172,8 +172,10 @@ class Training:
 
     def _is_asked_to_stop(self, interrupt: Interrupt) -> bool:
         """Whether any process is: then all of them are."""
-        interrupt.signal = max(number for (number,) in self._world.gather([interrupt.signal]))
-        return interrupt.signal != 0
+        asked = max(number for (number,) in self._world.gather([interrupt.signal]))
+        if asked:  # else one may have come meanwhile, which is for the next step
+            interrupt.signal = asked
+        return asked != 0
 
     def _write(self, folder: Path) -> None:
         """Write a checkpoint; all processes take part."""
