@@ -4,12 +4,14 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
 AGAIN = 1.0  # seconds
+
+Gather = Callable[[Sequence[int]], list[list[int]]]
 
 
 class Interrupt:
@@ -35,6 +37,17 @@ class Interrupt:
             signal.default_int_handler(number, frame)
         if not self.signal:
             self.signal, self._came = number, now
+
+    def agree(self, gather: Gather) -> bool:
+        """Ask all processes whether one of them is to end: then all are.
+
+        Args:
+            gather: gives the numbers of all processes for that of this one.
+        """
+        asked = max(number for (number,) in gather([self.signal]))
+        if asked:  # else one may have come while they asked, which is for the next time
+            self.signal = asked
+        return asked != 0
 
 
 @contextmanager

@@ -125,7 +125,7 @@ class Training:
                     metrics = self._metrics(last, shares)
                     if log is not None:
                         log.write(self.step, metrics)
-                stops = self._is_asked_to_stop(interrupt)
+                stops = interrupt.agree(world.gather)
                 if ended or stops or self.step % pace.checkpoint_every == 0:
                     self._write(folder)
                 if stops:
@@ -169,13 +169,6 @@ class Training:
             "waiting": shares.waiting,
             "computing": shares.computing,
         }
-
-    def _is_asked_to_stop(self, interrupt: Interrupt) -> bool:
-        """Whether any process is: then all of them are."""
-        asked = max(number for (number,) in self._world.gather([interrupt.signal]))
-        if asked:  # else one may have come meanwhile, which is for the next step
-            interrupt.signal = asked
-        return asked != 0
 
     def _write(self, folder: Path) -> None:
         """Write a checkpoint; all processes take part."""
