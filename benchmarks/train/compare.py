@@ -9,7 +9,7 @@ from benchmarks.fresh import Figures, measure
 from benchmarks.report import Section, Table, verdict
 from benchmarks.sizes import QUICK, Sizes
 
-IMAGES = 10_000
+IMAGES = 5_000
 MOST_WAITING = 0.02
 GPU_RECIPE, GPU_BATCH = "vit-b-32", 1024
 
