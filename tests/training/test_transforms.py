@@ -12,9 +12,8 @@ from PIL import Image
 from scipy.stats import kstest
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+from metacurate.images.decoding import CLIP_DEVIATION, CLIP_MEAN
 from metacurate.training.transforms import (
-    DEVIATION,
-    MEAN,
     RATIO,
     crop_box,
     crop_number,
@@ -78,5 +77,5 @@ def test_transformers_prepares_images_by_the_file(tmp_path: Path, size: tuple[in
     image = Image.new("RGB", size, (255, 0, 51))
     pixels = np.asarray(processor(image)["pixel_values"][0])
     assert pixels.shape == (3, 32, 32)
-    wanted = (np.array([1.0, 0.0, 0.2]) - MEAN) / DEVIATION
+    wanted = (np.array([1.0, 0.0, 0.2]) - CLIP_MEAN) / CLIP_DEVIATION
     assert np.allclose(pixels[:, 5, 5], wanted, atol=1e-5)

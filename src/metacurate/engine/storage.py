@@ -45,7 +45,7 @@ def write_atomically(place: Place, write: Callable[[Path], object]) -> None:
         temporary.touch(exist_ok=False)  # with the permissions that the user's umask leaves
         try:
             write(temporary)
-            _flush(temporary)
+            flush(temporary)
             temporary.replace(place)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -418,10 +418,20 @@ def remove_folder(folder: Place) -> None:
         return
 
 
-def _flush(path: Path) -> None:
-    """Have a file's content on the disk before its name is: a machine may lose its power."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+def flush(path: Path) -> None:
+    """Have the content on the disk before its name is: a machine may lose its power.
+
+    Args:
+        path: of a file or a folder.
+
+    Raises:
+        OSError: when it can't be.
+    """
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def drop_temporaries(folder: Place) -> None:

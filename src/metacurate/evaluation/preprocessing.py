@@ -9,7 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from metacurate.errors import InputError
-from metacurate.images.decoding import MAX_PIXELS, ImageError, decode_rgb
+from metacurate.images.decoding import (
+    CLIP_DEVIATION,
+    CLIP_MEAN,
+    MAX_PIXELS,
+    ImageError,
+    decode_rgb,
+)
 from metacurate.images.fetching.statuses import Status
 
 if TYPE_CHECKING:
@@ -17,8 +23,6 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint8]
 
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # where a checkpoint does not tell
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 BICUBIC = 3  # as Pillow numbers its filters, of which there are six
 LARGEST = 1 << 14  # side of an image, in pixels
 
@@ -42,7 +46,7 @@ class Preparation:
     resample: int = BICUBIC
     scale: float = 1 / 255
     mean: tuple[float, ...] = CLIP_MEAN
-    std: tuple[float, ...] = CLIP_STD
+    std: tuple[float, ...] = CLIP_DEVIATION
 
     @classmethod
     def of(cls, told: Mapping[str, Any], source: str) -> "Preparation":
@@ -68,7 +72,7 @@ class Preparation:
             std: tuple[float, ...] = (1.0, 1.0, 1.0)
             if told.get("do_normalize", True):
                 mean = tuple(float(value) for value in told.get("image_mean", CLIP_MEAN))
-                std = tuple(float(value) for value in told.get("image_std", CLIP_STD))
+                std = tuple(float(value) for value in told.get("image_std", CLIP_DEVIATION))
             if len(mean) != 3 or len(std) != 3 or 0 in std or not 0 <= resample <= 5:
                 raise ValueError("a mean, a deviation or a filter can't be")
             if not all(map(math.isfinite, (scale, *mean, *std))):

@@ -61,6 +61,9 @@ JPEG_MARKER = re.compile(rb"\xff[^\x00\xff]")  # within a scan, ff is followed b
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 MOST_SCANS = 100  # of a JPEG: each one costs a pass over all pixels, and may have few bytes
 MAX_PIXELS = 100_000_000  # that an image may have where nobody says otherwise
+# What models of CLIP subtract from red, green and blue in 0..1, and divide by.
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 MOST_JPEG_SIDE = 65_500  # pixels that libjpeg can write
 
 

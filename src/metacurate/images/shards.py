@@ -262,6 +262,35 @@ def _read_samples(tar: TarReader, images: Callable[[str], bool]) -> Iterator[Sam
     key: str | None = None
     members: dict[str, Any] = {}
     seen: set[str] = set()
+    for name, ending, member in safe_members(tar):
+        if name != key:
+            if key is not None:
+                yield _sample(key, members)
+            key, members = name, {}
+            if key in seen:
+                raise ValueError(f"sample {key!r} comes twice")
+            seen.add(key)
+        if ending in IMAGE_ENDINGS:
+            if "ending" not in members:
+                refuse_large(member, IMAGE_LIMIT)
+                members["ending"] = ending
+                members["image"] = tar.content(member) if images(name) else None
+        elif ending in ("txt", "json"):
+            refuse_large(member, MEMBER_LIMIT)
+            members[ending] = tar.content(member)
+    if key is not None:
+        yield _sample(key, members)
+
+
+def safe_members(tar: TarReader) -> Iterator[tuple[str, str, tarfile.TarInfo]]:
+    """The files of a tar that are members of samples: key, ending in small letters, and member.
+
+    Args:
+        tar: which.
+
+    Raises:
+        ValueError: when one is a pickle, or its name leads out of the tar.
+    """
     for member in tar.members():
         match = NAME.fullmatch(member.name)
         if match is None or not member.isreg() or META.match(member.name):
@@ -271,26 +300,18 @@ def _read_samples(tar: TarReader, images: Callable[[str], bool]) -> Iterator[Sam
             raise ValueError(fault)
         if ending.rpartition(".")[2] in PICKLES:
             raise ValueError(f"member {member.name!r} is a pickle, which is refused")
-        if match[1] != key:
-            if key is not None:
-                yield _sample(key, members)
-            key, members = match[1], {}
-            if key in seen:
-                raise ValueError(f"sample {key!r} comes twice")
-            seen.add(key)
-        if ending in IMAGE_ENDINGS:
-            if "ending" not in members:
-                _refuse_large(member, IMAGE_LIMIT)
-                members["ending"] = ending
-                members["image"] = tar.content(member) if images(match[1]) else None
-        elif ending in ("txt", "json"):
-            _refuse_large(member, MEMBER_LIMIT)
-            members[ending] = tar.content(member)
-    if key is not None:
-        yield _sample(key, members)
+        yield match[1], ending, member
 
 
-def _refuse_large(member: tarfile.TarInfo, limit: int) -> None:
+def refuse_large(member: tarfile.TarInfo, limit: int) -> None:
+    """Refuse a member before its content is read.
+
+    Args:
+        member: of a tar. limit: bytes that it may have.
+
+    Raises:
+        ValueError: naming it.
+    """
     if member.size > limit:
         raise ValueError(f"member {member.name!r} is larger than {limit >> 20} MB")
 

@@ -5,7 +5,6 @@ is JSON.
 """
 
 import json
-import os
 import re
 import secrets
 import shutil
@@ -19,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import CLIPModel, PreTrainedTokenizerBase
 
+from metacurate.engine.storage import flush
 from metacurate.errors import InputError, MetacurateError, first_line
 from metacurate.training.transforms import preprocessor
 
@@ -96,13 +96,12 @@ def write_folder(place: Path, write: Callable[[Path], object]) -> None:
         try:
             write(temporary)
             for path in temporary.iterdir():
-                _flush(path)
+                flush(path)
             if place.exists():
-                place.rename(
-                    place.parent / f".{secrets.token_hex(8)}.tmp"
-                )  # goes with the next run
+                # The next run drops it.
+                place.rename(place.parent / f".{secrets.token_hex(8)}.tmp")
             temporary.rename(place)
-            _flush(place.parent)
+            flush(place.parent)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
@@ -123,15 +122,6 @@ def _write(folder: Path, trained: Trained, state: State) -> None:
         for kind, tensor in trained.optimizer.state[parameter].items()
     }
     save_file(moments, folder / OPTIMIZER)
-
-
-def _flush(path: Path) -> None:
-    """Have the content on the disk before its name is."""
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def read_state(folder: Path) -> State:

@@ -10,9 +10,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from metacurate.images.decoding import CLIP_DEVIATION, CLIP_MEAN
 from metacurate.training.contrastive import Features
 from metacurate.training.recipe import Recipe, Tower
-from metacurate.training.transforms import DEVIATION, MEAN
 
 FIRST_SCALE = 2.6592  # ln(1 / 0.07): Radford et al. 2021, section 2.5
 
@@ -87,9 +87,9 @@ class TrainedTowers(nn.Module):
         shape = (1, 3, 1, 1)
         self.mean: torch.Tensor
         self.deviation: torch.Tensor
-        self.register_buffer("mean", torch.tensor(MEAN).view(shape) * 255, persistent=False)
+        self.register_buffer("mean", torch.tensor(CLIP_MEAN).view(shape) * 255, persistent=False)
         self.register_buffer(
-            "deviation", torch.tensor(DEVIATION).view(shape) * 255, persistent=False
+            "deviation", torch.tensor(CLIP_DEVIATION).view(shape) * 255, persistent=False
         )
 
     def forward(self, images: torch.Tensor, tokens: torch.Tensor) -> Features:

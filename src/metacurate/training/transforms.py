@@ -8,9 +8,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from metacurate.hashing.pairs import draw_seed, xxh64
+from metacurate.images.decoding import CLIP_DEVIATION, CLIP_MEAN
 
-MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's, of red, green and blue in 0..1
-DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 RATIO = (3 / 4, 4 / 3)  # of a crop's width to its height, at least and at most
 TRIES = 10
 
@@ -85,6 +84,6 @@ def preprocessor(size: int) -> dict[str, object]:
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,
-        "image_mean": list(MEAN),
-        "image_std": list(DEVIATION),
+        "image_mean": list(CLIP_MEAN),
+        "image_std": list(CLIP_DEVIATION),
     }

@@ -21,9 +21,9 @@ from metacurate.evaluation.datasets import (
     read_lines,
 )
 from metacurate.evaluation.naming import dataset_name
-from metacurate.images.shards import IMAGE_ENDINGS, IMAGE_LIMIT, PICKLES
+from metacurate.images.shards import IMAGE_ENDINGS, IMAGE_LIMIT, refuse_large, safe_members
 from metacurate.pool.streams import open_stream
-from metacurate.pool.tar import MEMBER_LIMIT, META, NAME, TarReader, fault_of_name
+from metacurate.pool.tar import MEMBER_LIMIT, TarReader
 
 SHARDS = "nshards.txt"
 KIND = "dataset_type.txt"
@@ -177,19 +177,11 @@ def _samples(tar: Path, images: bool) -> Iterator[_Sample]:
 def _read(tar: TarReader, images: bool) -> Iterator[_Sample]:
     sample: _Sample | None = None
     seen: set[str] = set()
-    for member in tar.members():
-        match = NAME.fullmatch(member.name)
-        if match is None or not member.isreg() or META.match(member.name):
-            continue
-        ending = match[2].lower()
-        if fault := fault_of_name(member.name):
-            raise ValueError(fault)
-        if ending.rpartition(".")[2] in PICKLES:
-            raise ValueError(f"member {member.name!r} is a pickle, which is refused")
-        if sample is None or match[1] != sample.key:
+    for key, ending, member in safe_members(tar):
+        if sample is None or key != sample.key:
             if sample is not None:
                 yield sample
-            sample = _Sample(match[1])
+            sample = _Sample(key)
             if sample.key in seen:
                 raise ValueError(f"sample {sample.key!r} comes twice")
             seen.add(sample.key)
@@ -205,8 +197,7 @@ def _take(
     limit = IMAGE_LIMIT if ending in IMAGE_ENDINGS else MEMBER_LIMIT
     if ending not in (*IMAGE_ENDINGS, "cls", "txt"):
         return
-    if member.size > limit:
-        raise ValueError(f"member {member.name!r} is larger than {limit >> 20} MB")
+    refuse_large(member, limit)
     if ending in IMAGE_ENDINGS:
         if images and not sample.has_image:
             sample.image = tar.content(member)
