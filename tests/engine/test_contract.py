@@ -262,6 +262,26 @@ def test_large_arrays_are_read_where_they_lie(ray: Name, ray_cluster: Any) -> No
     assert found == (False, False, False, [[1, 2]])
 
 
+def test_what_tasks_need_is_sent_again_where_it_is_lost(
+    ray: Name, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import ray as package
+
+    put, sent = package.put, []
+
+    def lose_the_first(value: object) -> Any:
+        sent.append(put(value))
+        if len(sent) == 1:
+            package._private.internal_api.free(sent)
+        return sent[-1]
+
+    monkeypatch.setattr(package, "put", lose_the_first)
+    texts = write_files(tmp_path, 12, {})
+    assert total(count_letters(tmp_path, ray)) == letters(texts)
+    assert len(sent) == 2
+    assert "could not get what tasks need" in caplog.text
+
+
 def test_no_cluster_is_an_error_that_says_so(ray: Name, monkeypatch: pytest.MonkeyPatch) -> None:
     import ray as package
 

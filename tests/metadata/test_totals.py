@@ -239,4 +239,4 @@ def test_ctrl_c_is_heard_while_the_database_works(tmp_path: Path) -> None:
             connection.rows("SELECT count(*) FROM range(100000000000) AS t(i) WHERE hash(i) = 3")
     finally:
         signal.signal(signal.SIGINT, before)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20

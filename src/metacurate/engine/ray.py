@@ -92,12 +92,12 @@ class RayEngine:
         """Have all tasks worked on; see `metacurate.engine.work.Engine`.
 
         What all tasks need goes into the object store once, and from there once to each machine,
-        where tasks read its arrays without copying them. Ray runs a task again whose worker or
-        machine dies; where that does not help, its units are tried one by one.
+        where tasks read its arrays without copying them; where a machine can't get it, it is put
+        there anew. Ray runs a task again whose worker or machine dies; where that does not help,
+        its units are tried one by one.
         """
         ray, _ = _connect(self.address)
         most = slots if self._is_bounded else IN_FLIGHT * slots
-        lost = 0
         waiting = deque(tuple(task) for task in tasks)
         if self._tracker is None:
             self._tracker = _start_tracker(ray)
@@ -106,15 +106,13 @@ class RayEngine:
             while waiting or flight.running:
                 while waiting and len(flight.running) < most:
                     flight.start(waiting.popleft())
-                for units, made, machine_went in flight.wait():
+                for units, made, is_lost in flight.wait():
                     if made is not None:
-                        lost = 0
                         yield made
-                    elif machine_went:
-                        lost += 1
-                        if lost == MOST_LOST:
+                    elif is_lost:
+                        if flight.losses >= MOST_LOST:
                             raise MetacurateError(
-                                f"{MOST_LOST} tasks lost their machines, and nothing was done "
+                                f"machines were lost {MOST_LOST} times, and nothing was done "
                                 "meanwhile. What was finished stays: the same call goes on"
                             )
                         waiting.append(units)
@@ -138,15 +136,20 @@ class RayEngine:
 
 
 class _Ended(NamedTuple):
-    """A task that has ended: what was recorded; None where its worker died, perhaps by machine."""
+    """A task that has ended: what was recorded; None where its worker died or it was lost."""
 
     units: tuple[Unit, ...]
     made: Made | None
-    machine_went: bool = False  # which is no unit's doing
+    is_lost: bool = False  # with a machine that went or can't be reached: no unit's doing
 
 
 class _Flight:
-    """The tasks that are in Ray's hands."""
+    """The tasks that are in Ray's hands.
+
+    Attributes:
+        running: by Ray's reference to a task: its number, its units, and what was sent for it.
+        losses: machines that went or could not be reached, since a task was last done.
+    """
 
     def __init__(self, ray: Any, work: Work, tracker: Any, advance: Advance) -> None:
         self._ray = ray
@@ -155,21 +158,25 @@ class _Flight:
             ray.exceptions.NodeDiedError,
             ray.exceptions.LocalRayletDiedError,
             ray.exceptions.OutOfMemoryError,
+            ray.exceptions.ObjectLostError,
         )
+        self._lost = (ray.exceptions.NodeDiedError, ray.exceptions.ObjectLostError)
         self._advance = advance
-        self._work = ray.put(work)
+        self._work = work
+        self._stored = ray.put(work)
         self._tracker = tracker
         self._run = ray.remote(_run).options(
             num_cpus=1, max_retries=TRIES - 1, enable_task_events=False
         )
         self._done: dict[int, int] = {}  # work of each task, as far as it was told
-        self.running: dict[Any, tuple[int, tuple[Unit, ...]]] = {}
+        self.running: dict[Any, tuple[int, tuple[Unit, ...], Any]] = {}
+        self.losses = 0
 
     def start(self, units: tuple[Unit, ...]) -> None:
         """Hand a task to Ray."""
         number = next(_numbers)
-        reference = self._run.remote([self._work], units, number, self._tracker)
-        self.running[reference] = number, units
+        reference = self._run.remote([self._stored], units, number, self._tracker)
+        self.running[reference] = number, units, self._stored
         self._done[number] = 0
 
     def wait(self) -> list[_Ended]:
@@ -185,23 +192,33 @@ class _Flight:
             self._tell()
         found: list[_Ended] = []
         for reference in ended:
-            number, units = self.running.pop(reference)
+            number, units, stored = self.running.pop(reference)
             told = self._done.pop(number)
             try:
                 made: Made = self._ray.get(reference)
             except self._ray.exceptions.RayTaskError as error:
                 if isinstance(error.cause, MetacurateError):
                     raise error.cause from None
-                raise UnexpectedError.of(error.cause) from error
+                if not isinstance(error.cause, self._ray.exceptions.ObjectLostError):
+                    raise UnexpectedError.of(error.cause) from error
+                log.debug("a task of %d units: %s", len(units), error.cause)
+                self._advance(-told)
+                if stored == self._stored:  # else another task has told already
+                    self.losses += 1
+                    log.warning("a machine could not get what tasks need: it is sent again")
+                    self._stored = self._ray.put(self._work)
+                found.append(_Ended(units, None, is_lost=True))
             except self._deaths as error:
                 log.debug("a task of %d units: %s", len(units), error)
                 self._advance(-told)
-                went = isinstance(error, self._ray.exceptions.NodeDiedError)
-                found.append(_Ended(units, None, went))
+                is_lost = isinstance(error, self._lost)
+                self.losses += is_lost
+                found.append(_Ended(units, None, is_lost))
             except self._ray.exceptions.RayError as error:
                 raise UnexpectedError.of(error) from error
             else:
                 self._advance(sum(unit.work for unit in units) - told)
+                self.losses = 0
                 found.append(_Ended(units, made))
         return found
 

