@@ -266,13 +266,14 @@ def test_what_tasks_need_is_sent_again_where_it_is_lost(
     ray: Name, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     import ray as package
+    from ray._private.internal_api import free
 
     put, sent = package.put, []
 
     def lose_the_first(value: object) -> Any:
         sent.append(put(value))
         if len(sent) == 1:
-            package._private.internal_api.free(sent)
+            free(sent)
         return sent[-1]
 
     monkeypatch.setattr(package, "put", lose_the_first)

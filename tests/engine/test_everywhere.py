@@ -16,7 +16,7 @@ from .test_s3 import read_table
 
 COLUMNS = ["url", "text", "entries", "probability", "min_threshold"]
 SHARDS = 16
-JOBS = ["--slurm-cpus", 1, "--slurm-mem", "1G", "--slurm-time", 10, "--slurm-array-parallelism", 4]
+JOBS = ["--slurm-cpus", 1, "--slurm-mem", "1G", "--slurm-time", 10, "--slurm-array-parallelism", 2]
 PATIENCE = 300  # seconds
 
 

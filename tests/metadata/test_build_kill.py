@@ -22,7 +22,7 @@ from .wiki_dump import Made, multistream, plain
 
 WORDS = [f"w{i}" for i in range(3000)]
 FILES = 12
-KILLS = 5
+KILLS = 3
 
 
 def article(draw: random.Random) -> str:

@@ -316,19 +316,19 @@ def lines(run: "subprocess.Popen[str]", path: Path, number: int) -> Iterator[Non
 
 
 def test_two_processes_train_together_and_go_on(tmp_path: Path, shards: str) -> None:
-    whole = started(*calls(shards, tmp_path / "whole", 300, "--json"), torchrun=2)
-    run = started(*calls(shards, tmp_path / "run", 300), torchrun=2, process_group=0)
+    whole = started(*calls(shards, tmp_path / "whole", 150, "--json"), torchrun=2)
+    run = started(*calls(shards, tmp_path / "run", 150), torchrun=2, process_group=0)
     for _ in lines(run, tmp_path / "run" / "metrics.jsonl", 5):
         os.killpg(run.pid, signal.SIGTERM)  # as Slurm does: torchrun forwards it besides
     run.communicate(timeout=300)
     assert run.returncode != 0
-    assert 5 <= metrics(tmp_path / "run")[-1]["step"] < 300
+    assert 5 <= metrics(tmp_path / "run")[-1]["step"] < 150
     assert len(list_checkpoints(tmp_path / "run")) == 1
     output, errors = whole.communicate(timeout=300)
     assert whole.returncode == 0, errors
     summary = json.loads(output)
-    assert (summary["steps"], summary["pairs_seen"]) == (300, 4800)
-    again = started(*calls(shards, tmp_path / "run", 300, "--resume"), torchrun=2)
+    assert (summary["steps"], summary["pairs_seen"]) == (150, 2400)
+    again = started(*calls(shards, tmp_path / "run", 150, "--resume"), torchrun=2)
     _, errors = again.communicate(timeout=300)
     assert again.returncode == 0, errors
     check_same(tmp_path / "run", tmp_path / "whole")
@@ -336,7 +336,7 @@ def test_two_processes_train_together_and_go_on(tmp_path: Path, shards: str) -> 
     last = list_checkpoints(tmp_path / "run")[-1]
     state = json.loads((last / "training.json").read_text())
     assert len(state["places"]) == 2
-    recipe = replace(TINY, batch=16, pairs_seen=4800)
+    recipe = replace(TINY, batch=16, pairs_seen=2400)
     with pytest.raises(UsageError, match="processes 2, not 1"):
         train(shards, tmp_path / "run", recipe, device="cpu", resume=True)
 

@@ -427,7 +427,7 @@ def test_killed_again_and_again(many: tuple[Path, list[Any], float], tmp_path: P
     seed = random.randrange(2**32)
     draw = random.Random(seed)
     out = tmp_path / "out"
-    for _ in range(4):
+    for _ in range(3):
         process = start(folder, out)
         time.sleep(seconds * draw.uniform(0.3, 0.9))
         process.kill()
