@@ -266,14 +266,28 @@ def test_what_tasks_need_is_sent_again_where_it_is_lost(
     ray: Name, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     import ray as package
-    from ray._private.internal_api import free
 
     put, sent = package.put, []
 
+    class Owner:
+        def put(self, value: object) -> list[Any]:
+            return [package.put(value)]
+
+    def is_lost(box: list[Any]) -> bool:
+        try:
+            package.get(box[0])
+        except package.exceptions.OwnerDiedError:
+            return True
+        return False
+
     def lose_the_first(value: object) -> Any:
-        sent.append(put(value))
-        if len(sent) == 1:
-            free(sent)
+        if sent:
+            sent.append(put(value))
+        else:
+            owner = package.remote(Owner).options(num_cpus=0).remote()
+            sent.extend(package.get(owner.put.remote(value)))
+            package.kill(owner)
+            wait_until(lambda: package.get(package.remote(is_lost).remote(sent)))
         return sent[-1]
 
     monkeypatch.setattr(package, "put", lose_the_first)
