@@ -267,7 +267,8 @@ def test_what_tasks_need_is_sent_again_where_it_is_lost(
 ) -> None:
     import ray as package
 
-    put, sent = package.put, []
+    put = package.put
+    sent: list[Any] = []
 
     class Owner:
         def put(self, value: object) -> list[Any]:
@@ -284,7 +285,8 @@ def test_what_tasks_need_is_sent_again_where_it_is_lost(
         if sent:
             sent.append(put(value))
         else:
-            owner = package.remote(Owner).options(num_cpus=0).remote()
+            again = {"max_restarts": -1, "max_task_retries": -1}  # where a machine has just gone
+            owner = package.remote(Owner).options(num_cpus=0, **again).remote()
             sent.extend(package.get(owner.put.remote(value)))
             package.kill(owner)
             wait_until(lambda: package.get(package.remote(is_lost).remote(sent)))
